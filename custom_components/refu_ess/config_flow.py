@@ -1,0 +1,321 @@
+"""Asks how the device is reached, probes it, and says what went wrong. Nothing is written to the device."""
+
+import asyncio
+import socket
+from collections.abc import Mapping
+from typing import Any, override
+
+import voluptuous as vol
+from homeassistant.config_entries import (
+    SOURCE_RECONFIGURE,
+    ConfigEntry,
+    ConfigEntryState,
+    ConfigFlow,
+    ConfigFlowResult,
+    OptionsFlowWithReload,
+)
+from homeassistant.const import CONF_DEVICE, CONF_HOST, CONF_NAME, CONF_PORT
+from homeassistant.core import callback
+from homeassistant.data_entry_flow import section
+from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers.selector import (
+    BooleanSelector,
+    NumberSelector,
+    NumberSelectorConfig,
+    NumberSelectorMode,
+    SelectSelector,
+    SelectSelectorConfig,
+    SerialPortSelector,
+    TextSelector,
+)
+from modbus_connection import ModbusConnectionError, ModbusError
+
+from .connection import async_open_temporary_unit, endpoint, held_by_others
+from .const import (
+    CONF_APPARENT_POWER_LIMIT,
+    CONF_BATTERY_GROUPS,
+    CONF_BAUDRATE,
+    CONF_BYTESIZE,
+    CONF_CAPACITY,
+    CONF_INVERTER_STATUS_LAYOUT,
+    CONF_NOMINAL_POWER,
+    CONF_PARITY,
+    CONF_POLL_INTERVAL,
+    CONF_SHARE_CONNECTION,
+    CONF_STOPBITS,
+    CONF_TRANSPORT,
+    CONF_UNIT_ID,
+    DEFAULT_BAUDRATE,
+    DEFAULT_NAME,
+    DEFAULT_POLL_INTERVAL_SECONDS,
+    DEFAULT_PORT,
+    DEFAULT_UNIT_ID,
+    DOMAIN,
+    MAXIMUM_POLL_INTERVAL_SECONDS,
+    MINIMUM_POLL_INTERVAL_SECONDS,
+    SECTION_CONNECTION,
+    PARITIES,
+    TRANSPORT_RTU_OVER_TCP,
+    TRANSPORT_SERIAL,
+    TRANSPORT_TCP,
+    TRANSPORTS,
+)
+from .errors import error_code, translation_key
+from .ess import MAXIMUM_BATTERY_GROUPS, Finding, InverterStatusLayout, Site, async_probe
+
+DIAGNOSIS_TIMEOUT_SECONDS = 3.0
+
+
+def _number(minimum: float, maximum: float, *, step: float = 1, unit: str | None = None) -> vol.All:
+    config = NumberSelectorConfig(min=minimum, max=maximum, step=step, mode=NumberSelectorMode.BOX)
+    if unit is not None:
+        config["unit_of_measurement"] = unit
+    return vol.All(NumberSelector(config), vol.Coerce(int if step == 1 else float))
+
+
+def _choice(options: list[str], translation: str | None = None) -> SelectSelector:
+    config = SelectSelectorConfig(options=options)
+    if translation is not None:
+        config["translation_key"] = translation
+    return SelectSelector(config)
+
+
+CONNECTION = {
+    vol.Required(SECTION_CONNECTION): section(
+        vol.Schema(
+            {
+                vol.Required(CONF_UNIT_ID, default=DEFAULT_UNIT_ID): _number(1, 247),
+                vol.Required(CONF_SHARE_CONNECTION, default=False): BooleanSelector(),
+            }
+        ),
+        {"collapsed": True},
+    )
+}
+
+ADDRESS: dict[vol.Marker, Any] = {
+    vol.Required(CONF_HOST): vol.All(TextSelector(), vol.Strip, vol.Length(min=1)),
+    vol.Required(CONF_PORT, default=DEFAULT_PORT): _number(1, 65535),
+    **CONNECTION,
+}
+
+SERIAL: dict[vol.Marker, Any] = {
+    vol.Required(CONF_DEVICE): SerialPortSelector(),
+    vol.Required(CONF_BAUDRATE, default=DEFAULT_BAUDRATE): _number(300, 1_000_000),
+    vol.Required(CONF_BYTESIZE, default="8"): vol.All(_choice(["7", "8"]), vol.Coerce(int)),
+    vol.Required(CONF_PARITY, default="none"): _choice(list(PARITIES), CONF_PARITY),
+    vol.Required(CONF_STOPBITS, default="1"): vol.All(_choice(["1", "2"]), vol.Coerce(int)),
+    **CONNECTION,
+}
+
+FIELDS = {TRANSPORT_TCP: ADDRESS, TRANSPORT_RTU_OVER_TCP: ADDRESS, TRANSPORT_SERIAL: SERIAL}
+
+SITE = Site()
+OPTIONS = vol.Schema(
+    {
+        vol.Required(CONF_POLL_INTERVAL, default=DEFAULT_POLL_INTERVAL_SECONDS): _number(
+            MINIMUM_POLL_INTERVAL_SECONDS, MAXIMUM_POLL_INTERVAL_SECONDS, unit="s"
+        ),
+        vol.Required(CONF_BATTERY_GROUPS, default=SITE.battery_groups): _number(1, MAXIMUM_BATTERY_GROUPS),
+        vol.Required(CONF_CAPACITY, default=SITE.capacity / 1000): _number(1, 10_000, step=0.1, unit="kWh"),
+        vol.Required(CONF_NOMINAL_POWER, default=SITE.max_nominal_power / 1000): _number(
+            1, 1000, step=0.1, unit="kVA"
+        ),
+        vol.Required(CONF_APPARENT_POWER_LIMIT, default=SITE.allowed_apparent / 1000): _number(
+            1, 1000, step=0.1, unit="kVA"
+        ),
+        vol.Required(CONF_INVERTER_STATUS_LAYOUT, default=SITE.inverter_status_layout.slug): _choice(
+            [layout.slug for layout in InverterStatusLayout], CONF_INVERTER_STATUS_LAYOUT
+        ),
+    }
+)
+
+
+def _flat(transport: str, user_input: dict[str, Any]) -> dict[str, Any]:
+    """Return the entry's data from what a form gave."""
+    data: dict[str, Any] = {CONF_TRANSPORT: transport, **user_input}
+    connection: dict[str, Any] = data.pop(SECTION_CONNECTION)
+    return data | connection
+
+
+def _sectioned(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an entry's data as a form takes it."""
+    words = {key: str(value) if key in (CONF_BYTESIZE, CONF_STOPBITS) else value for key, value in data.items()}
+    inner = {key: words.pop(key) for key in (CONF_UNIT_ID, CONF_SHARE_CONNECTION)}
+    return {**words, SECTION_CONNECTION: inner}
+
+
+async def _async_why_no_connection(data: Mapping[str, Any]) -> str:
+    """Find out why a link could not be opened; the Modbus library does not tell."""
+    if data[CONF_TRANSPORT] == TRANSPORT_SERIAL:
+        return "serial_port"
+    try:
+        async with asyncio.timeout(DIAGNOSIS_TIMEOUT_SECONDS):
+            _, writer = await asyncio.open_connection(data[CONF_HOST], data[CONF_PORT])
+    except socket.gaierror, UnicodeError:
+        return "no_such_host"
+    except ConnectionRefusedError:
+        return "refused"
+    except OSError:
+        return "unreachable"
+    writer.close()
+    return "no_connection"
+
+
+class RefuEssConfigFlow(ConfigFlow, domain=DOMAIN):
+    """Sets up or reconfigures one ESS."""
+
+    VERSION = 1
+
+    def __init__(self) -> None:
+        """Start with nothing asked."""
+        self._name = DEFAULT_NAME
+        self._data: dict[str, Any] = {}
+        self._finding: Finding | None = None
+        self._sharing_offered = False
+
+    @staticmethod
+    @callback
+    @override
+    def async_get_options_flow(config_entry: ConfigEntry) -> RefuEssOptionsFlow:
+        """Offer the options."""
+        return RefuEssOptionsFlow()
+
+    @override
+    async def async_step_user(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Ask for the transport."""
+        return self.async_show_menu(step_id="user", menu_options=TRANSPORTS)
+
+    async def async_step_reconfigure(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Ask for the transport anew; the entry keeps its identity whatever it is."""
+        return self.async_show_menu(step_id="reconfigure", menu_options=TRANSPORTS)
+
+    async def async_step_tcp(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Ask for the address of a Modbus TCP device."""
+        return await self._async_step_link(TRANSPORT_TCP, user_input)
+
+    async def async_step_rtu_over_tcp(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Ask for the address of a serial gateway that passes RTU frames on."""
+        return await self._async_step_link(TRANSPORT_RTU_OVER_TCP, user_input)
+
+    async def async_step_serial(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Ask for the serial port."""
+        return await self._async_step_link(TRANSPORT_SERIAL, user_input)
+
+    async def _async_step_link(self, transport: str, user_input: dict[str, Any] | None) -> ConfigFlowResult:
+        suggested: Mapping[str, Any] | None = user_input
+        errors: dict[str, str] = {}
+        placeholders: dict[str, str] = {}
+        if user_input is not None:
+            self._name = user_input.pop(CONF_NAME, self._name)
+            self._data = _flat(transport, user_input)
+            suggested = {CONF_NAME: self._name, **_sectioned(self._data)}
+            if self._already_configured():
+                return self.async_abort(reason="already_configured")
+            if self._should_share():
+                self._sharing_offered = True
+                suggested = {CONF_NAME: self._name, **_sectioned(self._data | {CONF_SHARE_CONNECTION: True})}
+                errors["base"] = "shared_by_others"
+            else:
+                errors, placeholders = await self._async_probe()
+                if not errors:
+                    return await self.async_step_unusual() if self._has_doubts else self._finish()
+        elif self._reconfigured is not None and self._reconfigured.data[CONF_TRANSPORT] == transport:
+            suggested = _sectioned(self._reconfigured.data)
+        fields = FIELDS[transport]
+        if self._reconfigured is None:
+            fields = {vol.Required(CONF_NAME, default=DEFAULT_NAME): TextSelector(), **fields}
+        return self.async_show_form(
+            step_id=transport,
+            data_schema=self.add_suggested_values_to_schema(vol.Schema(fields), suggested),
+            errors=errors,
+            description_placeholders=placeholders,
+        )
+
+    async def async_step_unusual(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Ask whether to go on although what was read does not look like a REFU ESS."""
+        if user_input is not None:
+            return self._finish()
+        assert self._finding is not None
+        unknown = "?"
+        return self.async_show_form(
+            step_id="unusual",
+            data_schema=vol.Schema({}),
+            description_placeholders={
+                "doubts": ", ".join(self._finding.doubts),
+                "system_state": self._finding.system_state or unknown,
+                "soc": unknown if self._finding.soc is None else str(self._finding.soc),
+                "voltage": unknown if self._finding.battery_voltage is None else str(self._finding.battery_voltage),
+            },
+        )
+
+    @property
+    def _reconfigured(self) -> ConfigEntry | None:
+        return self._get_reconfigure_entry() if self.source == SOURCE_RECONFIGURE else None
+
+    @property
+    def _has_doubts(self) -> bool:
+        return self._finding is not None and bool(self._finding.doubts)
+
+    def _already_configured(self) -> bool:
+        """Whether another entry reaches the same unit at the same endpoint."""
+        wanted = (endpoint(self._data), self._data[CONF_UNIT_ID])
+        return any(
+            (endpoint(entry.data), entry.data[CONF_UNIT_ID]) == wanted
+            for entry in self._async_current_entries(include_ignore=False)
+            if self._reconfigured is None or entry.entry_id != self._reconfigured.entry_id
+        )
+
+    def _should_share(self) -> bool:
+        """Whether to offer the shared connection, once: another entry holds one to the same endpoint."""
+        if self._data[CONF_SHARE_CONNECTION] or self._sharing_offered:
+            return False
+        own_entry_id = None if self._reconfigured is None else self._reconfigured.entry_id
+        return held_by_others(self.hass, self._data, own_entry_id)
+
+    async def _async_probe(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Read the device once; return the form's errors and their placeholders."""
+        entry = self._reconfigured
+        # A gateway that takes one client would refuse the probe while the entry polls.
+        if (
+            entry is None
+            or entry.state is not ConfigEntryState.LOADED
+            or endpoint(entry.data) != endpoint(self._data)
+        ):
+            return await self._async_try()
+        await self.hass.config_entries.async_unload(entry.entry_id)
+        errors, placeholders = await self._async_try()
+        if errors or self._has_doubts:
+            await self.hass.config_entries.async_setup(entry.entry_id)
+        return errors, placeholders
+
+    async def _async_try(self) -> tuple[dict[str, str], dict[str, str]]:
+        try:
+            async with async_open_temporary_unit(self.hass, self._data) as unit:
+                self._finding = await async_probe(unit)
+        except HomeAssistantError:
+            return {"base": "link_in_use"}, {}
+        except ValueError:
+            return {"base": "serial_port"}, {}
+        except ModbusConnectionError:
+            return {"base": await _async_why_no_connection(self._data)}, {}
+        except ModbusError as err:
+            return {"base": translation_key(err)}, {"code": error_code(err)}
+        return {}, {}
+
+    def _finish(self) -> ConfigFlowResult:
+        if self._reconfigured is not None:
+            return self.async_update_reload_and_abort(self._reconfigured, data=self._data)
+        return self.async_create_entry(title=self._name, data=self._data)
+
+
+class RefuEssOptionsFlow(OptionsFlowWithReload):
+    """Changes how the site is built and read."""
+
+    async def async_step_init(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Ask for all options at once."""
+        if user_input is not None:
+            return self.async_create_entry(data={**self.config_entry.options, **user_input})
+        return self.async_show_form(
+            step_id="init",
+            data_schema=self.add_suggested_values_to_schema(OPTIONS, self.config_entry.options),
+        )

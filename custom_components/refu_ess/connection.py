@@ -1,0 +1,108 @@
+"""The link to the device: a private one by pymodbus, or the one that Home Assistant shares between integrations."""
+
+import warnings
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from homeassistant.components.modbus import async_get_temporary_unit, async_get_unit
+from homeassistant.components.modbus.connection import async_get_connection_info
+from homeassistant.config_entries import ConfigEntry
+from homeassistant.const import CONF_DEVICE, CONF_HOST, CONF_PORT
+from homeassistant.core import HomeAssistant
+from modbus_connection import ModbusSerialParams, ModbusTcpParams, ModbusUnit
+from modbus_connection.pymodbus import ModbusConnection
+
+from .const import (
+    CONF_BAUDRATE,
+    CONF_BYTESIZE,
+    CONF_PARITY,
+    CONF_SHARE_CONNECTION,
+    CONF_STOPBITS,
+    CONF_TRANSPORT,
+    CONF_UNIT_ID,
+    LINK_TIMEOUT_SECONDS,
+    PARITIES,
+    TRANSPORT_RTU_OVER_TCP,
+    TRANSPORT_SERIAL,
+)
+
+type ModbusParams = ModbusTcpParams | ModbusSerialParams
+
+RTU_OVER_TCP_BAUDRATE = 115200  # of no effect on a socket, but the shared link compares it
+
+
+def endpoint(data: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what identifies the wire's other end, the same for every framing on it."""
+    if data[CONF_TRANSPORT] == TRANSPORT_SERIAL:
+        return (data[CONF_DEVICE],)
+    return (data[CONF_HOST].lower(), str(data[CONF_PORT]))
+
+
+def is_shared(data: Mapping[str, Any]) -> bool:
+    """Whether the link is Home Assistant's own."""
+    return bool(data[CONF_SHARE_CONNECTION])
+
+
+def modbus_params(data: Mapping[str, Any]) -> ModbusParams:
+    """Return the link settings in the terms of the Modbus library."""
+    if data[CONF_TRANSPORT] == TRANSPORT_SERIAL:
+        return ModbusSerialParams(
+            device=data[CONF_DEVICE],
+            baudrate=data[CONF_BAUDRATE],
+            bytesize=data[CONF_BYTESIZE],
+            parity=PARITIES[data[CONF_PARITY]],
+            stopbits=data[CONF_STOPBITS],
+        )
+    if data[CONF_TRANSPORT] == TRANSPORT_RTU_OVER_TCP:
+        if is_shared(data):
+            host = f"[{data[CONF_HOST]}]" if ":" in data[CONF_HOST] else data[CONF_HOST]
+            return ModbusSerialParams(
+                device=f"socket://{host.lower()}:{data[CONF_PORT]}", baudrate=RTU_OVER_TCP_BAUDRATE
+            )
+        # The library would rather have a socket:// device, but pyserial opens that one on the event loop and
+        # stops it for seconds while the host does not answer.
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+            return ModbusTcpParams(host=data[CONF_HOST], port=data[CONF_PORT], framer="rtu")
+    return ModbusTcpParams(host=data[CONF_HOST], port=data[CONF_PORT])
+
+
+def async_open_unit(hass: HomeAssistant, entry: ConfigEntry[Any]) -> ModbusUnit:
+    """Return the entry's unit on a link that closes when the entry unloads. Nothing is sent yet.
+
+    Raises `HomeAssistantError` if Home Assistant's link to that endpoint has other settings.
+    """
+    params, unit_id = modbus_params(entry.data), entry.data[CONF_UNIT_ID]
+    if is_shared(entry.data):
+        unit = async_get_unit(hass, entry, params, unit_id)
+        unit.require_timeout(LINK_TIMEOUT_SECONDS)
+        return unit
+    connection = ModbusConnection(params, timeout=LINK_TIMEOUT_SECONDS)
+    entry.async_on_unload(connection.close)
+    return connection.for_unit(unit_id)
+
+
+@asynccontextmanager
+async def async_open_temporary_unit(hass: HomeAssistant, data: Mapping[str, Any]) -> AsyncIterator[ModbusUnit]:
+    """Hold a unit for the context, before there is an entry.
+
+    Raises `HomeAssistantError` if Home Assistant's link to that endpoint has other settings.
+    """
+    params, unit_id = modbus_params(data), data[CONF_UNIT_ID]
+    if is_shared(data):
+        async with async_get_temporary_unit(hass, params, unit_id) as unit:
+            yield unit
+        return
+    connection = ModbusConnection(params, timeout=LINK_TIMEOUT_SECONDS)
+    try:
+        yield connection.for_unit(unit_id)
+    finally:
+        await connection.close()
+
+
+def held_by_others(hass: HomeAssistant, data: Mapping[str, Any], but_entry_id: str | None) -> bool:
+    """Whether Home Assistant keeps a link to this endpoint for another config entry."""
+    wanted = modbus_params({**data, CONF_SHARE_CONNECTION: True}).endpoint
+    return any(
+        info.endpoint == wanted and set(info.units) - {but_entry_id} for info in async_get_connection_info(hass)
+    )

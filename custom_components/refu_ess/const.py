@@ -1,0 +1,44 @@
+"""Names and numbers of the Home Assistant side; each number with its reason."""
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+DOMAIN: Final = "refu_ess"
+DEFAULT_NAME: Final = "REFU ESS"
+
+# Entry data: how the device is reached.
+CONF_TRANSPORT: Final = "transport"
+CONF_UNIT_ID: Final = "unit_id"
+CONF_SHARE_CONNECTION: Final = "share_connection"
+CONF_BAUDRATE: Final = "baudrate"
+CONF_BYTESIZE: Final = "bytesize"
+CONF_PARITY: Final = "parity"
+CONF_STOPBITS: Final = "stopbits"
+SECTION_CONNECTION: Final = "connection"
+
+TRANSPORT_TCP: Final = "tcp"
+TRANSPORT_RTU_OVER_TCP: Final = "rtu_over_tcp"
+TRANSPORT_SERIAL: Final = "serial"
+TRANSPORTS: Final = [TRANSPORT_TCP, TRANSPORT_RTU_OVER_TCP, TRANSPORT_SERIAL]
+
+# The reference uses this port and unit; serial settings are known from no source.
+DEFAULT_PORT: Final = 502
+DEFAULT_UNIT_ID: Final = 1
+DEFAULT_BAUDRATE: Final = 9600
+PARITIES: Final[Mapping[str, Literal["N", "E", "O"]]] = {"none": "N", "even": "E", "odd": "O"}
+
+# Entry options: how the site is built and read.
+CONF_POLL_INTERVAL: Final = "poll_interval"
+CONF_BATTERY_GROUPS: Final = "battery_groups"
+CONF_INVERTER_STATUS_LAYOUT: Final = "inverter_status_layout"
+CONF_CAPACITY: Final = "capacity"
+CONF_NOMINAL_POWER: Final = "nominal_power"
+CONF_APPARENT_POWER_LIMIT: Final = "apparent_power_limit"
+CONF_MIN_SOC: Final = "min_soc"
+CONF_CHARGE_SOC: Final = "charge_soc"
+
+DEFAULT_POLL_INTERVAL_SECONDS: Final = 10
+MINIMUM_POLL_INTERVAL_SECONDS: Final = 1  # the cycle of the reference
+MAXIMUM_POLL_INTERVAL_SECONDS: Final = 60  # an alarm should not go unseen for longer
+
+LINK_TIMEOUT_SECONDS: Final = 2.0  # twice the reference's 1 s, which a loaded gateway can miss

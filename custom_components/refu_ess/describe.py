@@ -1,0 +1,338 @@
+"""Turns device words into Home Assistant words: what is declared in `ess` becomes entity descriptions.
+
+The only file that knows both. The `entity` parts of `translations/en.json` and `icons.json` come from here too.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from homeassistant.components.binary_sensor import BinarySensorDeviceClass, BinarySensorEntityDescription
+from homeassistant.components.number import NumberDeviceClass, NumberEntityDescription
+from homeassistant.components.sensor import SensorDeviceClass, SensorEntityDescription, SensorStateClass
+from homeassistant.const import (
+    EntityCategory,
+    UnitOfApparentPower,
+    UnitOfElectricCurrent,
+    UnitOfElectricPotential,
+    UnitOfEnergy,
+    UnitOfPower,
+    UnitOfRatio,
+    UnitOfReactivePower,
+    UnitOfTemperature,
+    UnitOfTime,
+)
+from homeassistant.helpers.entity import EntityDescription
+
+from .const import CONF_CHARGE_SOC, CONF_MIN_SOC
+from .ess import ALARMS, BITS, CHANNELS, CONDITIONS, BitEntry, ChannelEntry, Part, Role, Severity
+
+NO_ALARM = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placed(EntityDescription):
+    """A description that knows the part of the system it belongs to."""
+
+    part: Part
+    group: int | None = None
+    """The battery group that it speaks for."""
+    needs: tuple[str, ...]
+    """The blocks of registers that it is read with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefuEssSensorDescription(Placed, SensorEntityDescription):
+    """A sensor shows a channel."""
+
+    entry: ChannelEntry
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefuEssBinarySensorDescription(Placed, BinarySensorEntityDescription):
+    """A binary sensor shows a bit, or a computed condition if it has none."""
+
+    entry: BitEntry | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefuEssNumberDescription(Placed, NumberEntityDescription):
+    """A number sets a configured channel, an option of the config entry."""
+
+    entry: ChannelEntry
+
+
+MEASUREMENT = {"state_class": SensorStateClass.MEASUREMENT}
+
+BY_UNIT: Mapping[str | None, Mapping[str, Any]] = {
+    None: {},
+    "W": MEASUREMENT
+    | {
+        "device_class": SensorDeviceClass.POWER,
+        "native_unit_of_measurement": UnitOfPower.WATT,
+        "suggested_unit_of_measurement": UnitOfPower.KILO_WATT,
+        "suggested_display_precision": 1,
+    },
+    "var": MEASUREMENT
+    | {
+        "device_class": SensorDeviceClass.REACTIVE_POWER,
+        "native_unit_of_measurement": UnitOfReactivePower.VOLT_AMPERE_REACTIVE,
+        "suggested_unit_of_measurement": UnitOfReactivePower.KILO_VOLT_AMPERE_REACTIVE,
+        "suggested_display_precision": 1,
+    },
+    "VA": {
+        "device_class": SensorDeviceClass.APPARENT_POWER,
+        "native_unit_of_measurement": UnitOfApparentPower.VOLT_AMPERE,
+        "suggested_unit_of_measurement": UnitOfApparentPower.KILO_VOLT_AMPERE,
+        "suggested_display_precision": 1,
+    },
+    "V": MEASUREMENT
+    | {
+        "device_class": SensorDeviceClass.VOLTAGE,
+        "native_unit_of_measurement": UnitOfElectricPotential.VOLT,
+        "suggested_display_precision": 1,
+    },
+    "mV": MEASUREMENT
+    | {
+        "device_class": SensorDeviceClass.VOLTAGE,
+        "native_unit_of_measurement": UnitOfElectricPotential.MILLIVOLT,
+        "suggested_display_precision": 0,
+    },
+    "A": MEASUREMENT
+    | {
+        "device_class": SensorDeviceClass.CURRENT,
+        "native_unit_of_measurement": UnitOfElectricCurrent.AMPERE,
+        "suggested_display_precision": 1,
+    },
+    "°C": MEASUREMENT
+    | {
+        "device_class": SensorDeviceClass.TEMPERATURE,
+        "native_unit_of_measurement": UnitOfTemperature.CELSIUS,
+        "suggested_display_precision": 0,
+    },
+    "K": MEASUREMENT
+    | {
+        "device_class": SensorDeviceClass.TEMPERATURE_DELTA,
+        "native_unit_of_measurement": UnitOfTemperature.KELVIN,
+        "suggested_display_precision": 0,
+    },
+    "kWh": MEASUREMENT
+    | {
+        "device_class": SensorDeviceClass.ENERGY_STORAGE,
+        "native_unit_of_measurement": UnitOfEnergy.KILO_WATT_HOUR,
+        "suggested_display_precision": 1,
+    },
+    "Wh": {
+        "device_class": SensorDeviceClass.ENERGY_STORAGE,
+        "native_unit_of_measurement": UnitOfEnergy.WATT_HOUR,
+        "suggested_unit_of_measurement": UnitOfEnergy.KILO_WATT_HOUR,
+        "suggested_display_precision": 1,
+    },
+    "%": MEASUREMENT | {"native_unit_of_measurement": UnitOfRatio.PERCENTAGE},
+    "min": MEASUREMENT
+    | {
+        "device_class": SensorDeviceClass.DURATION,
+        "native_unit_of_measurement": UnitOfTime.MINUTES,
+        "suggested_display_precision": 0,
+    },
+}
+
+BY_ROLE: Mapping[Role, Mapping[str, Any]] = {
+    Role.MAIN: {},
+    Role.EXTRA: {"entity_registry_enabled_default": False},
+    Role.DETAIL: {"entity_category": EntityCategory.DIAGNOSTIC},
+    Role.EXPERT: {"entity_category": EntityCategory.DIAGNOSTIC, "entity_registry_enabled_default": False},
+    Role.TOTAL: {
+        "device_class": SensorDeviceClass.ENERGY,
+        "state_class": SensorStateClass.TOTAL_INCREASING,
+        "suggested_display_precision": 0,
+    },
+}
+
+ALARM_OPTIONS = [NO_ALARM, *(entry.key for entry in ALARMS)]
+
+OVERRIDES: Mapping[str, Mapping[str, Any]] = {
+    "soc": {"device_class": SensorDeviceClass.BATTERY},  # the other percentages are no charge
+    "round_trip_efficiency": {"suggested_display_precision": 1},
+    "full_cycles": MEASUREMENT | {"suggested_display_precision": 1},
+    "active_alarms": MEASUREMENT,
+    "most_severe_alarm": {"device_class": SensorDeviceClass.ENUM, "options": ALARM_OPTIONS},
+}
+
+CONFIGURED = (CONF_MIN_SOC, CONF_CHARGE_SOC)
+"""Channels that a person sets here, so they are numbers."""
+
+
+def _sensor(entry: ChannelEntry) -> RefuEssSensorDescription:
+    words: dict[str, Any] = {**BY_UNIT[entry.unit], **BY_ROLE[entry.channel.role], **OVERRIDES.get(entry.key, {})}
+    if entry.codes is not None:
+        words |= {"device_class": SensorDeviceClass.ENUM, "options": [code.slug for code in entry.codes]}
+    return RefuEssSensorDescription(
+        key=entry.key,
+        translation_key=entry.key,
+        part=entry.channel.part,
+        needs=entry.needs,
+        entry=entry,
+        **words,
+    )
+
+
+SENSORS = tuple(_sensor(entry) for entry in CHANNELS if entry.key not in CONFIGURED)
+
+INNER_CIRCUITS = frozenset({"battery_fault_9", "dcdc_status", "inverter_status"})
+"""Words whose bits speak for a part inside a cabinet, off by default unless they are listed below."""
+SPEAK_FOR_ALL = frozenset({"inverter_fault", "inverter_warning", "mains_ok", "dcdc_fault", "dcdc_warning"})
+RUNNING = frozenset({"inverter_enabled", "dcdc_enabled"})
+
+
+def _enabled(entry: BitEntry) -> bool:
+    if entry.key in SPEAK_FOR_ALL:
+        return True
+    if entry.bit.group is not None:
+        return entry.bit.severity is Severity.INFO  # whether a group is in operation is worth seeing
+    return entry.word.key not in INNER_CIRCUITS
+
+
+def _bit_class(entry: BitEntry) -> BinarySensorDeviceClass | None:
+    if entry.bit.severity is not Severity.INFO:
+        return BinarySensorDeviceClass.PROBLEM
+    return BinarySensorDeviceClass.RUNNING if entry.key in RUNNING or entry.bit.group else None
+
+
+def _bit_sensor(entry: BitEntry) -> RefuEssBinarySensorDescription:
+    return RefuEssBinarySensorDescription(
+        key=entry.key,
+        translation_key=entry.key,
+        part=entry.bit.part,
+        group=entry.bit.group,
+        needs=(entry.block,),
+        entry=entry,
+        device_class=_bit_class(entry),
+        entity_category=EntityCategory.DIAGNOSTIC,
+        entity_registry_enabled_default=_enabled(entry),
+    )
+
+
+CONDITION_SENSORS = tuple(
+    RefuEssBinarySensorDescription(
+        key=key,
+        translation_key=key,
+        part=condition.part,
+        needs=condition.needs,
+        device_class=BinarySensorDeviceClass.BATTERY_CHARGING if key == "charging" else BinarySensorDeviceClass.PROBLEM,
+    )
+    for key, condition in CONDITIONS.items()
+)
+"""The top of the alarms' pyramid, and whether the battery is charging."""
+
+BINARY_SENSORS = (*CONDITION_SENSORS, *(_bit_sensor(entry) for entry in BITS))
+
+NUMBERS = tuple(
+    RefuEssNumberDescription(
+        key=entry.key,
+        translation_key=entry.key,
+        part=entry.channel.part,
+        needs=(),
+        entry=entry,
+        device_class=NumberDeviceClass.BATTERY,
+        entity_category=EntityCategory.CONFIG,
+        native_unit_of_measurement=UnitOfRatio.PERCENTAGE,
+        native_min_value=0,
+        native_max_value=100,
+        native_step=1,
+    )
+    for entry in CHANNELS
+    if entry.key in CONFIGURED
+)
+
+DESCRIPTIONS: Mapping[str, tuple[Placed, ...]] = {
+    "binary_sensor": BINARY_SENSORS,
+    "number": NUMBERS,
+    "sensor": SENSORS,
+}
+"""Every description by its platform."""
+
+
+def alarm_names() -> dict[str, str]:
+    """Return the English text of every alarm by its key, naming the battery group where there is one."""
+    return {
+        entry.key: entry.bit.name if entry.bit.severity is Severity.READY else entry.bit.text for entry in ALARMS
+    }
+
+
+def _english(description: Placed) -> dict[str, Any]:
+    """Return the English words of one entity, as `translations/en.json` has them."""
+    if isinstance(description, RefuEssBinarySensorDescription):
+        if description.entry is None:
+            return {"name": CONDITIONS[description.key].name}
+        return {"name": description.entry.bit.name}
+    assert isinstance(description, (RefuEssSensorDescription, RefuEssNumberDescription))
+    words: dict[str, Any] = {"name": description.entry.channel.name}
+    if description.entry.codes is not None:
+        words["state"] = {code.slug: code.label for code in description.entry.codes}
+        words["state_attributes"] = {"code": {"name": "Code"}}
+    if description.key == "most_severe_alarm":
+        words["state"] = {NO_ALARM: "None", **alarm_names()}
+    if description.key == "active_alarms":
+        words["unit_of_measurement"] = "alarms"
+        words["state_attributes"] = {"alarms": {"name": "Alarms"}}
+    if description.key == "full_cycles":
+        words["unit_of_measurement"] = "cycles"
+    return words
+
+
+def english_entities() -> dict[str, Any]:
+    """Return the `entity` part of `translations/en.json`."""
+    return {
+        platform: {
+            description.key: _english(description) for description in sorted(descriptions, key=lambda one: one.key)
+        }
+        for platform, descriptions in DESCRIPTIONS.items()
+    }
+
+
+ICONS = {
+    "sensor": {
+        Role.MAIN: "mdi:information-outline",
+        Role.EXTRA: "mdi:gauge",
+        Role.DETAIL: "mdi:information-outline",
+        Role.EXPERT: "mdi:numeric",
+    },
+}
+ICON_OVERRIDES = {
+    "active_alarms": "mdi:alert-circle-outline",
+    "alias": "mdi:tag-outline",
+    "ac_relays_closed": "mdi:electric-switch-closed",
+    "battery_mode": "mdi:battery-sync",
+    "battery_state": "mdi:battery-heart-variant",
+    "battery_stop_request": "mdi:hand-back-right-outline",
+    "dc_relay_1_closed": "mdi:electric-switch-closed",
+    "dc_relay_2_closed": "mdi:electric-switch-closed",
+    "dcdc_error": "mdi:alert-circle-outline",
+    "error_code": "mdi:alert-circle-outline",
+    "full_cycles": "mdi:battery-sync-outline",
+    "grid_mode": "mdi:transmission-tower",
+    "mains_ok": "mdi:transmission-tower",
+    "most_severe_alarm": "mdi:alert-decagram-outline",
+    "round_trip_efficiency": "mdi:battery-charging-high",
+    "set_operation_mode": "mdi:tune-variant",
+    "set_system_error_reset": "mdi:restart-alert",
+    "set_work_state": "mdi:play-pause",
+    "system_state": "mdi:state-machine",
+}
+
+
+def icons() -> dict[str, Any]:
+    """Return the `entity` part of `icons.json`: what has a device class other than enum keeps that one's icon."""
+    found: dict[str, dict[str, Any]] = {}
+    for platform, descriptions in DESCRIPTIONS.items():
+        for description in sorted(descriptions, key=lambda one: one.key):
+            plain = getattr(description, "device_class", None) in (None, SensorDeviceClass.ENUM)
+            if not plain:
+                continue
+            default = "mdi:check-network-outline"
+            if isinstance(description, RefuEssSensorDescription):
+                default = ICONS["sensor"][description.entry.channel.role]
+            icon = ICON_OVERRIDES.get(description.key, default)
+            found.setdefault(platform, {})[description.key] = {"default": icon}
+    return found

@@ -1,0 +1,91 @@
+"""What all entities share: identity, device, availability, and writing a state only when it changed."""
+
+from abc import abstractmethod
+from typing import Any, NamedTuple, override
+
+from homeassistant.core import callback
+from homeassistant.helpers.device_registry import DeviceInfo
+from homeassistant.helpers.update_coordinator import CoordinatorEntity
+
+from .const import DOMAIN
+from .coordinator import RefuEssCoordinator
+from .describe import Placed
+from .ess import Part
+
+MANUFACTURER = "REFU"
+MODEL = "Battery inverter ESS"
+
+
+class Shown(NamedTuple):
+    """What an entity shows."""
+
+    available: bool
+    value: Any = None
+    attributes: dict[str, Any] | None = None
+
+
+def ess_device_info(coordinator: RefuEssCoordinator) -> DeviceInfo:
+    """Return the device that stands for the whole ESS."""
+    entry = coordinator.config_entry
+    return DeviceInfo(
+        identifiers={(DOMAIN, entry.entry_id)}, name=entry.title, manufacturer=MANUFACTURER, model=MODEL
+    )
+
+
+def part_device_info(coordinator: RefuEssCoordinator, part: Part, group: int | None) -> DeviceInfo:
+    """Return the device of a part; all parts hang on the ESS, which is registered first."""
+    if part is Part.ESS:
+        return ess_device_info(coordinator)
+    entry = coordinator.config_entry
+    slug = part.value if group is None else f"{part.value}_group_{group}"
+    return DeviceInfo(
+        identifiers={(DOMAIN, f"{entry.entry_id}_{slug}")},
+        translation_key=part.value if group is None else f"{part.value}_group",
+        translation_placeholders={"name": entry.title, "group": str(group)},
+        manufacturer=MANUFACTURER,
+        via_device_id=coordinator.device_id,
+    )
+
+
+class RefuEssEntity(CoordinatorEntity[RefuEssCoordinator]):
+    """An entity of one ESS."""
+
+    _attr_has_entity_name = True
+    entity_description: Placed
+
+    def __init__(self, coordinator: RefuEssCoordinator, description: Placed) -> None:
+        """Take the identity from the config entry: the device has no serial number."""
+        super().__init__(coordinator)
+        self.entity_description = description
+        self._attr_unique_id = f"{coordinator.config_entry.entry_id}_{description.key}"
+        self._attr_device_info = part_device_info(coordinator, description.part, description.group)
+        self._shown = self._look()
+
+    @property
+    def _reachable(self) -> bool:
+        """Whether the blocks that it is read with were read."""
+        return self.coordinator.device.available(self.entity_description.needs)
+
+    @abstractmethod
+    def _read(self) -> Shown:
+        """Return what to show while it is reachable."""
+
+    def _look(self) -> Shown:
+        return self._read() if self._reachable else Shown(available=False)
+
+    @property
+    @override
+    def available(self) -> bool:
+        return self._shown.available
+
+    @property
+    @override
+    def extra_state_attributes(self) -> dict[str, Any] | None:
+        return self._shown.attributes
+
+    @callback
+    @override
+    def _handle_coordinator_update(self) -> None:
+        if (shown := self._look()) != self._shown:
+            self._shown = shown
+            self.async_write_ha_state()

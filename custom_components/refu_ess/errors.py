@@ -1,0 +1,51 @@
+"""Errors of the Modbus library in Home Assistant's words; nothing else translates them."""
+
+from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers.update_coordinator import UpdateFailed
+from modbus_connection import (
+    IllegalDataAddressError,
+    IllegalFunctionError,
+    ModbusConnectionError,
+    ModbusError,
+    ModbusExceptionError,
+    ModbusTimeoutError,
+)
+
+from .const import DOMAIN
+
+
+def translation_key(err: ModbusError) -> str:
+    """Return the key that names an error in `config.error` and `exceptions`."""
+    match err:
+        case ModbusTimeoutError():
+            return "no_answer"
+        case ModbusConnectionError():
+            return "no_connection"
+        case IllegalDataAddressError() | IllegalFunctionError():
+            return "illegal_address"
+        case ModbusExceptionError():
+            return "device_error"
+        case _:
+            return "bad_answer"
+
+
+def error_code(err: ModbusError) -> str:
+    """Return the Modbus exception code of an error, `-` if it has none."""
+    return str(int(err.exception_code)) if isinstance(err, ModbusExceptionError) and err.exception_code else "-"
+
+
+def update_failed(err: ModbusError) -> UpdateFailed:
+    """Return what a failed poll raises."""
+    return UpdateFailed(
+        translation_domain=DOMAIN,
+        translation_key=translation_key(err),
+        translation_placeholders={"code": error_code(err)},
+    )
+
+
+class LinkInUseError(HomeAssistantError):
+    """Home Assistant's shared link to the endpoint has other settings."""
+
+    def __init__(self) -> None:
+        """Name the translation."""
+        super().__init__(translation_domain=DOMAIN, translation_key="link_in_use")

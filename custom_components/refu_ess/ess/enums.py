@@ -1,0 +1,84 @@
+"""The device's own codes: each member has the code on the wire and its label, cleaned of slips of spelling."""
+
+from enum import IntEnum
+from typing import Self
+
+
+class Code(IntEnum):
+    """A code that also knows its label."""
+
+    label: str
+
+    def __new__(cls, code: int, label: str) -> Self:
+        """Make the member of the code alone, so that `SystemState(4)` finds it."""
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.label = label
+        return member
+
+    @property
+    def slug(self) -> str:
+        """The name that states and translations use."""
+        return self.name.lower()
+
+
+class SystemState(Code):
+    """SystemState, 0x100."""
+
+    STOP = 0, "Stop"
+    INIT = 1, "Init"
+    PRE_OPERATION = 2, "Pre-operation"
+    STANDBY = 3, "Standby"
+    START = 4, "Start"
+    FAULT = 5, "Fault"
+
+
+class BatteryState(Code):
+    """BatteryState, 0x11C."""
+
+    INITIAL = 0, "Initial"
+    STOP = 1, "Stop"
+    STARTING = 2, "Starting"
+    START = 3, "Start"
+    STOPPING = 4, "Stopping"
+    FAULT = 5, "Fault"
+
+
+class BatteryMode(Code):
+    """BatteryMode, 0x11D; only one value is documented."""
+
+    NORMAL_MODE = 0, "Normal mode"
+
+
+class WorkState(Code):
+    """SetWorkState, 0x200."""
+
+    STOP = 0, "Stop"
+    START = 1, "Start"
+
+
+class ErrorReset(Code):
+    """SetSystemErrorReset, 0x201."""
+
+    OFF = 0, "Off"
+    ON = 1, "On"
+
+
+class OperationMode(Code):
+    """SetOperationMode, 0x202. No setpoint registers of the second mode are known."""
+
+    PQ_SET_POINT = 0, "P/Q set point"
+    IAC_COS_PHI_SET_POINT = 1, "IAC / cos phi set point"
+
+
+class GridMode(Code):
+    """GridMode, a constant of the channel table and not a measurement."""
+
+    ON_GRID = 1, "On-grid"
+
+
+class InverterStatusLayout(Code):
+    """By how many places the upper bits of InverterStatus lie lower than the channel table says."""
+
+    DOCUMENTED = 0, "Documented (bits 8 to 14)"
+    SHIFTED = 1, "Shifted (bits 7 to 13)"

@@ -1,0 +1,136 @@
+"""What is known of a channel or a bit beside its place on the wire.
+
+Each channel and each labelled bit is declared on one line of `status.py`, `battery.py`, `settings.py`,
+`site.py` or `derived.py`. Everything that lists channels or bits reads those lines through `catalogue.py`.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from modbus_connection.model import PackedBitField, RegisterField, bit
+
+
+class Role(Enum):
+    """How much an owner looks at a channel."""
+
+    MAIN = "main"
+    """Looked at every day."""
+    EXTRA = "extra"
+    """A measurement that few need."""
+    DETAIL = "detail"
+    """Tells how the system is doing."""
+    EXPERT = "expert"
+    """For who knows the inside of the device."""
+    TOTAL = "total"
+    """An energy that only counts up."""
+
+
+class Part(Enum):
+    """The part of the system that a channel or bit belongs to."""
+
+    ESS = "ess"
+    BATTERY = "battery"
+    DCDC = "dcdc"
+
+
+class Severity(Enum):
+    """What a set bit means, worst first."""
+
+    FAULT = "fault"
+    WARNING = "warning"
+    READY = "ready"
+    """1 is the normal condition; the condition worth showing is 0."""
+    INFO = "info"
+
+
+class Category(Enum):
+    """What an alarm is about."""
+
+    BATTERY = "battery"
+    TEMPERATURE = "temperature"
+    INSULATION = "insulation"
+    CONTACTORS = "contactors"
+    COMMUNICATION = "communication"
+    INVERTER = "inverter"
+    DCDC = "dcdc"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channel:
+    """A named value of the channel table, or a value derived from several."""
+
+    channel: str | None
+    """Its name in the channel table; `None` if it is derived."""
+    name: str
+    """Its English name within its part."""
+    role: Role
+    part: Part
+    nominal: Any = 0
+    """What it reads in a healthy system at rest."""
+    unit: str | None = None
+    """For channels that no register carries; a register field has its own."""
+    needs: tuple[str, ...] = ()
+    """For derived values: the blocks that the value comes from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bit:
+    """A labelled bit of a word."""
+
+    text: str
+    """Its label, cleaned of slips of spelling."""
+    severity: Severity
+    category: Category
+    part: Part
+    group: int | None = None
+    """The battery group that it speaks for, counted from 1."""
+    name: str
+    """Its English name within its part: for a readiness bit, what is wrong when it is 0."""
+    depends_on_layout: bool = False
+    """Whether its place is in doubt (InverterStatus, upper half)."""
+
+
+FACTS: dict[RegisterField[Any], Channel | Bit] = {}
+
+
+def channel[F: RegisterField[Any]](
+    name_in_table: str,
+    field: F,
+    name: str,
+    role: Role,
+    part: Part = Part.ESS,
+    *,
+    nominal: Any = 0,
+) -> F:
+    """Declare the channel that a register field carries."""
+    FACTS[field] = Channel(
+        channel=name_in_table, name=name, role=role, part=part, nominal=nominal
+    )
+    return field
+
+
+def flag(
+    address: int,
+    index: int,
+    text: str,
+    severity: Severity,
+    category: Category,
+    part: Part = Part.ESS,
+    *,
+    group: int | None = None,
+    name: str | None = None,
+    depends_on_layout: bool = False,
+) -> PackedBitField:
+    """Declare the labelled bit `index` (0 is the lowest) of the word at `address`."""
+    field = bit(address, index)
+    FACTS[field] = Bit(
+        text=text,
+        severity=severity,
+        category=category,
+        part=part,
+        group=group,
+        name=name or text,
+        depends_on_layout=depends_on_layout,
+    )
+    return field

@@ -1,0 +1,42 @@
+"""Where the upper bits of InverterStatus lie, judged by what is read while the system runs.
+
+device.md 3.1: in system state Start with clear power flow "Mains OK" must be 1. It is bit 14 in the documented
+layout, where bit 14 has no meaning in the shifted one; there it is bit 13.
+"""
+
+from .enums import InverterStatusLayout, SystemState
+from .status import Status
+
+CLEAR_POWER_W = 1000
+OBSERVATIONS = 3
+"""So many polls in a row must say the same."""
+
+_BIT_13, _BIT_14 = 1 << 13, 1 << 14
+
+
+class LayoutEvidence:
+    """Gathers evidence for one layout or the other."""
+
+    def __init__(self, chosen: InverterStatusLayout) -> None:
+        """Start without evidence."""
+        self.chosen = chosen
+        self._seen: InverterStatusLayout | None = None
+        self._times = 0
+
+    @property
+    def suggested(self) -> InverterStatusLayout | None:
+        """The layout to choose instead, `None` if there is no reason to."""
+        return self._seen if self._times >= OBSERVATIONS and self._seen is not self.chosen else None
+
+    def observe(self, status: Status) -> None:
+        """Take in a fresh reading of the status block."""
+        word = status.inverter_status or 0
+        running = status.system_state is SystemState.START and abs(status.active_power or 0) >= CLEAR_POWER_W
+        if word & _BIT_14:
+            speaks_for = InverterStatusLayout.DOCUMENTED
+        elif running and word & _BIT_13:
+            speaks_for = InverterStatusLayout.SHIFTED
+        else:
+            return
+        self._times = self._times + 1 if speaks_for is self._seen else 1
+        self._seen = speaks_for

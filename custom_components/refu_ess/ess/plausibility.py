@@ -1,0 +1,104 @@
+"""Readings that cannot be true, and what is shown in their place.
+
+`None` is unknown. A counter is held at its last good value until the new one has proven itself.
+"""
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from .battery import Battery
+from .enums import SystemState
+from .status import Status
+
+_LOGGER = logging.getLogger(__name__)
+
+MAXIMUM_SOC_PERCENT = 100
+MAXIMUM_JUMP_KWH = 10
+"""device.md 10, row 21: a counter that rises by more between two polls was probably read torn."""
+MAXIMUM_POWER_KW = 120
+"""Generously above what the inverter can move; it widens the permitted jump after a gap in polling."""
+CONFIRMATIONS = 3
+"""So often must a counter agree with itself before a jump or a fall is taken as real."""
+VOLTAGE_TOLERANCE = 0.1
+"""device.md 10, row 2: battery voltage and its twin at the inverter, as a share of the larger."""
+
+
+@dataclass
+class Counted:
+    """The state of one energy counter."""
+
+    published: int | None = None
+    """In kWh."""
+    published_at: float = 0.0
+    candidate: int | None = None
+    seen: int = 0
+
+    def accept(self, reading: int | None, now: float) -> int | None:
+        """Return what to show for a new `reading` in kWh at the time `now` in seconds."""
+        if reading is None or reading < 0:
+            return self.published
+        if self.published is None and reading > 0:
+            return self._publish(reading, now)  # a first zero has to prove itself: it may be a device still waking up
+        if self.published is not None:
+            hours = (now - self.published_at) / 3600
+            if 0 <= reading - self.published <= MAXIMUM_JUMP_KWH + MAXIMUM_POWER_KW * hours:
+                return self._publish(reading, now)
+        last, self.candidate = self.candidate, reading
+        agrees = last is not None and 0 <= reading - last <= MAXIMUM_JUMP_KWH
+        self.seen = self.seen + 1 if agrees else 1
+        if self.seen >= CONFIRMATIONS:
+            return self._publish(reading, now)
+        return self.published
+
+    def _publish(self, reading: int, now: float) -> int:
+        self.published, self.published_at = reading, now
+        self.candidate, self.seen = None, 0
+        return reading
+
+
+@dataclass
+class Plausibility:
+    """Judges each poll; remembers counters and what it found wrong."""
+
+    doubts: Counter[str] = field(default_factory=Counter)
+    """How many polls found a channel implausible, by attribute."""
+    overrides: dict[str, Any] = field(default_factory=dict)
+    """What to show in place of what was read, by attribute."""
+    _counters: dict[str, Counted] = field(
+        default_factory=lambda: {"battery_charge_energy": Counted(), "battery_discharge_energy": Counted()}
+    )
+    _in_doubt: set[str] = field(default_factory=set)
+
+    def judge_battery(self, battery: Battery, now: float) -> None:
+        """Judge a fresh reading of the battery block."""
+        self._settle("soc", (battery.soc or 0) > MAXIMUM_SOC_PERCENT, battery.soc, None)
+        for name, counter in self._counters.items():
+            reading = getattr(battery, name)
+            shown = counter.accept(reading, now)
+            self._settle(name, shown != reading, reading, shown)
+
+    def judge_voltages(self, status: Status, battery: Battery) -> None:
+        """Compare the battery's voltage with its twin, while the contactors between them are closed."""
+        here, there = battery.battery_voltage or 0.0, status.battery_voltage_pcs or 0.0
+        apart = (
+            status.system_state is SystemState.START
+            and min(here, there) > 0
+            and abs(here - there) > VOLTAGE_TOLERANCE * max(here, there)
+        )
+        self._settle("battery_voltage", apart, f"{here} V, at the inverter {there} V", None)
+
+    def _settle(self, name: str, doubtful: bool, reading: Any, shown: Any) -> None:
+        """Show `shown` in place of a doubtful reading; say so once, and once when it is over."""
+        if not doubtful:
+            self.overrides.pop(name, None)
+            if name in self._in_doubt:
+                self._in_doubt.discard(name)
+                _LOGGER.info("%s is plausible again", name)
+            return
+        self.overrides[name] = shown
+        self.doubts[name] += 1
+        if name not in self._in_doubt:
+            self._in_doubt.add(name)
+            _LOGGER.warning("Implausible %s: read %s, showing %s", name, reading, "unknown" if shown is None else shown)

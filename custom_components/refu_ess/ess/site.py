@@ -1,0 +1,52 @@
+"""What no register tells: the static and configured channels, and how this site is built."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .enums import GridMode, InverterStatusLayout
+from .facts import Channel, Part, Role
+
+MAXIMUM_BATTERY_GROUPS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """The settings of one ESS; the defaults are the reference's constants."""
+
+    alias: str = "REFU ESS"
+    """The name that its owner gave it."""
+    capacity: int = 130_000
+    """Capacity of the battery in Wh, configured and not measured."""
+    max_nominal_power: int = 100_000
+    """Nominal power in VA."""
+    allowed_apparent: int = 100_000
+    """Limit of the apparent power in VA."""
+    grid_mode: GridMode = GridMode.ON_GRID
+    min_soc: int = 10
+    """State of charge in % that is kept as a reserve."""
+    charge_soc: int | None = None
+    """State of charge in % below which the battery asks to be charged; `None` means `min_soc` - 2."""
+    battery_groups: int = MAXIMUM_BATTERY_GROUPS
+    """How many battery groups are installed, 1 to 4."""
+    inverter_status_layout: InverterStatusLayout = InverterStatusLayout.DOCUMENTED
+
+    @property
+    def effective_charge_soc(self) -> int:
+        """`charge_soc` as configured or, as in the reference, two below `min_soc`."""
+        return max(self.min_soc - 2, 0) if self.charge_soc is None else self.charge_soc
+
+
+def _site(name_in_table: str, name: str, role: Role, part: Part = Part.ESS, unit: str | None = None) -> Channel:
+    return Channel(channel=name_in_table, name=name, role=role, part=part, unit=unit)
+
+
+SITE_CHANNELS: Mapping[str, Channel] = {
+    "alias": _site("alias", "Alias", Role.EXPERT),
+    "capacity": _site("capacity", "Capacity", Role.DETAIL, Part.BATTERY, "Wh"),
+    "max_nominal_power": _site("maxNominalPower", "Nominal power", Role.EXPERT, unit="VA"),
+    "allowed_apparent": _site("allowedApparent", "Apparent power limit", Role.EXPERT, unit="VA"),
+    "grid_mode": _site("GridMode", "Grid mode", Role.EXPERT),
+    "min_soc": _site("minSoc", "Minimum state of charge", Role.DETAIL, Part.BATTERY, "%"),
+    "charge_soc": _site("chargeSoc", "State of charge to charge below", Role.DETAIL, Part.BATTERY, "%"),
+}
+"""The channels of the channel table that `Site` carries, by attribute."""

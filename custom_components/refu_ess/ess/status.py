@@ -1,0 +1,107 @@
+"""The inverter's states, errors and measurements: input registers 0x100 to 0x118, read in one request."""
+
+from collections.abc import Mapping
+from typing import cast
+
+from modbus_connection.model import Component, PackedBitField, bit, enum, gauge, integer, raw_register
+
+from .enums import InverterStatusLayout, SystemState
+from .facts import FACTS, Bit, Category, Part, Role, Severity, channel, flag
+
+FAULT, WARNING, READY, INFO = Severity.FAULT, Severity.WARNING, Severity.READY, Severity.INFO
+BATTERY, COMMUNICATION, INVERTER = Category.BATTERY, Category.COMMUNICATION, Category.INVERTER
+MAIN, EXTRA, DETAIL, EXPERT = Role.MAIN, Role.EXTRA, Role.DETAIL, Role.EXPERT
+DCDC = Part.DCDC
+
+
+class Status(Component):
+    """Charge is negative and discharge positive in every power that is not noted as unproven."""
+
+    register_space = "input"
+    register_ranges = ((0x100, 0x118),)
+
+    # fmt: off
+    system_state = channel("SystemState", enum(0x100, SystemState), "System state", MAIN, nominal=3)
+    system_error_1 = channel("SystemError1", raw_register(0x101), "System error word", EXPERT)
+    communication_informations = channel("CommunicationInformations", raw_register(0x102), "Communication word", EXPERT)
+    inverter_status = channel("InverterStatus", raw_register(0x103), "Inverter status word", EXPERT)
+    error_code = channel("ErrorCode", raw_register(0x104), "Error code", DETAIL)
+    dcdc_status = channel("DCDCStatus", raw_register(0x105), "Status word", EXPERT, DCDC)
+    dcdc_error = channel("DCDCError", raw_register(0x106), "Error code", DETAIL, DCDC)
+    # The sign of BatteryCurrentPcs is unproven: published as read, used for nothing.
+    battery_current_pcs = channel("BatteryCurrentPcs", gauge(0x107, 0.1, unit="A"), "Battery current at inverter", EXTRA)
+    battery_voltage_pcs = channel("BatteryVoltagePcs", gauge(0x108, 0.1, unit="V"), "Battery voltage at inverter", EXTRA, nominal=768.0)
+    current = channel("Current", gauge(0x109, 0.1, unit="A"), "Current", EXTRA)
+    current_l1 = channel("CurrentL1", gauge(0x10A, 0.1, unit="A"), "Current L1", EXTRA)
+    current_l2 = channel("CurrentL2", gauge(0x10B, 0.1, unit="A"), "Current L2", EXTRA)
+    current_l3 = channel("CurrentL3", gauge(0x10C, 0.1, unit="A"), "Current L3", EXTRA)
+    active_power = channel("ActivePower", gauge(0x10D, 100, unit="W"), "Active power", MAIN)
+    active_power_l1 = channel("ActivePowerL1", gauge(0x10E, 100, unit="W"), "Active power L1", EXTRA)
+    active_power_l2 = channel("ActivePowerL2", gauge(0x10F, 100, unit="W"), "Active power L2", EXTRA)
+    active_power_l3 = channel("ActivePowerL3", gauge(0x110, 100, unit="W"), "Active power L3", EXTRA)
+    # The sign of reactive power (inductive or capacitive) is unproven.
+    reactive_power = channel("ReactivePower", gauge(0x111, 100, unit="var"), "Reactive power", MAIN)
+    reactive_power_l1 = channel("ReactivePowerL1", gauge(0x112, 100, unit="var"), "Reactive power L1", EXTRA)
+    reactive_power_l2 = channel("ReactivePowerL2", gauge(0x113, 100, unit="var"), "Reactive power L2", EXTRA)
+    reactive_power_l3 = channel("ReactivePowerL3", gauge(0x114, 100, unit="var"), "Reactive power L3", EXTRA)
+    # No source knows the factor of cos phi, so it stays raw.
+    cos_phi_3p = channel("CosPhi3p", integer(0x115), "Cos phi (raw)", EXPERT)
+    cos_phi_l1 = channel("CosPhiL1", integer(0x116), "Cos phi L1 (raw)", EXPERT)
+    cos_phi_l2 = channel("CosPhiL2", integer(0x117), "Cos phi L2 (raw)", EXPERT)
+    cos_phi_l3 = channel("CosPhiL3", integer(0x118), "Cos phi L3 (raw)", EXPERT)
+
+    bms_in_error = flag(0x101, 0, "BMS in error", FAULT, BATTERY)
+    bms_overvoltage = flag(0x101, 1, "BMS overvoltage", FAULT, BATTERY)
+    bms_undervoltage = flag(0x101, 2, "BMS undervoltage", FAULT, BATTERY)
+    bms_overcurrent = flag(0x101, 3, "BMS overcurrent", FAULT, BATTERY)
+    bms_limits_not_initialized = flag(0x101, 4, "Error: BMS limits not initialized", FAULT, BATTERY, name="BMS limits not initialized")
+    connect_error = flag(0x101, 5, "Connect error", FAULT, COMMUNICATION)
+    overvoltage_warning = flag(0x101, 6, "Overvoltage warning", WARNING, BATTERY)
+    undervoltage_warning = flag(0x101, 7, "Undervoltage warning", WARNING, BATTERY)
+    overcurrent_warning = flag(0x101, 8, "Overcurrent warning", WARNING, BATTERY)
+    bms_ready = flag(0x101, 9, "BMS ready", READY, BATTERY, name="BMS not ready")
+    trex_ready = flag(0x101, 10, "TREX ready", READY, INVERTER, name="TREX not ready")
+
+    gateway_initialized = flag(0x102, 0, "Gateway initialized", READY, COMMUNICATION, name="Gateway not initialized")
+    modbus_slave_status = flag(0x102, 1, "Modbus slave status OK", READY, COMMUNICATION, name="Modbus slave status not OK")
+    modbus_master_status = flag(0x102, 2, "Modbus master status OK", READY, COMMUNICATION, name="Modbus master status not OK")
+    can_timeout = flag(0x102, 3, "CAN timeout", FAULT, COMMUNICATION)
+    first_communication_ok = flag(0x102, 4, "First communication OK", READY, COMMUNICATION, name="First communication missing")
+
+    inverter_ready_to_power_on = flag(0x103, 0, "Ready to power on", INFO, INVERTER)
+    inverter_ready_for_operating = flag(0x103, 1, "Ready for operating", INFO, INVERTER)
+    inverter_enabled = flag(0x103, 2, "Enabled", INFO, INVERTER)
+    inverter_fault = flag(0x103, 3, "Inverter fault", FAULT, INVERTER)
+    inverter_warning = flag(0x103, 8, "Inverter warning", WARNING, INVERTER, depends_on_layout=True)
+    inverter_voltage_current_mode = flag(0x103, 9, "Voltage/current mode", INFO, INVERTER, depends_on_layout=True)
+    inverter_power_mode = flag(0x103, 10, "Power mode", INFO, INVERTER, depends_on_layout=True)
+    ac_relays_closed = flag(0x103, 11, "AC relays closed", INFO, INVERTER, depends_on_layout=True)
+    dc_relay_1_closed = flag(0x103, 12, "DC relay 1 closed", INFO, INVERTER, depends_on_layout=True)
+    dc_relay_2_closed = flag(0x103, 13, "DC relay 2 closed", INFO, INVERTER, depends_on_layout=True)
+    mains_ok = flag(0x103, 14, "Mains OK", INFO, INVERTER, depends_on_layout=True)
+
+    dcdc_ready_to_power_on = flag(0x105, 0, "Ready to power on", INFO, Category.DCDC, DCDC)
+    dcdc_ready_for_operating = flag(0x105, 1, "Ready for operating", INFO, Category.DCDC, DCDC)
+    dcdc_enabled = flag(0x105, 2, "Enabled", INFO, Category.DCDC, DCDC)
+    dcdc_fault = flag(0x105, 3, "DC/DC fault", FAULT, Category.DCDC, DCDC, name="Fault")
+    dcdc_warning = flag(0x105, 7, "DC/DC warning", WARNING, Category.DCDC, DCDC, name="Warning")
+    dcdc_voltage_current_mode = flag(0x105, 8, "Voltage/current mode", INFO, Category.DCDC, DCDC)
+    dcdc_power_mode = flag(0x105, 9, "Power mode", INFO, Category.DCDC, DCDC)
+    # fmt: on
+
+
+def _shifted_status() -> type[Status]:
+    """The same block with the doubtful bits one place lower, where software from 2018 on reads them."""
+    moved = {
+        name: bit(field.address, field.start - InverterStatusLayout.SHIFTED)
+        for name, field in Status.declared_fields.items()
+        if isinstance(field, PackedBitField) and cast("Bit", FACTS[field]).depends_on_layout
+    }
+    return type("ShiftedStatus", (Status,), moved)
+
+
+STATUS: Mapping[InverterStatusLayout, type[Status]] = {
+    InverterStatusLayout.DOCUMENTED: Status,
+    InverterStatusLayout.SHIFTED: _shifted_status(),
+}
+"""The block in each layout of the upper InverterStatus bits."""

@@ -1,0 +1,46 @@
+"""Sensors: the channels and the derived values."""
+
+from typing import Any, override
+
+from homeassistant.components.sensor import SensorEntity
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+
+from .coordinator import RefuEssConfigEntry
+from .describe import SENSORS, RefuEssSensorDescription
+from .entity import RefuEssEntity, Shown
+from .ess import Code
+
+PARALLEL_UPDATES = 0
+
+
+async def async_setup_entry(
+    hass: HomeAssistant, entry: RefuEssConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
+) -> None:
+    """Add every channel."""
+    async_add_entities(RefuEssSensor(entry.runtime_data, description) for description in SENSORS)
+
+
+class RefuEssSensor(RefuEssEntity, SensorEntity):
+    """A channel."""
+
+    _unrecorded_attributes = frozenset({"alarms"})
+    entity_description: RefuEssSensorDescription
+
+    @override
+    def _read(self) -> Shown:
+        device, entry = self.coordinator.device, self.entity_description.entry
+        value = device.value(entry)
+        if entry.codes is not None and (words := device.words(entry)):
+            # A code that no source names is unknown, but can still be seen.
+            return Shown(True, value.slug if isinstance(value, Code) else None, {"code": words[0]})
+        if isinstance(value, Code):
+            return Shown(True, value.slug)
+        if entry.key == "active_alarms":
+            return Shown(True, value, {"alarms": [alarm.bit.text for alarm in device.active_alarms]})
+        return Shown(True, value)
+
+    @property
+    @override
+    def native_value(self) -> Any:
+        return self._shown.value

@@ -1,0 +1,337 @@
+"""The config flow: what is asked, what is probed, and what each failure says."""
+
+import socket
+from typing import Any
+from unittest.mock import AsyncMock, MagicMock, patch
+
+import pytest
+from homeassistant.components.modbus.connection import ModbusConnectionInfo
+from homeassistant.config_entries import SOURCE_USER, ConfigEntryState, ConfigFlowResult
+from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType, InvalidData
+from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers import entity_registry as er
+from modbus_connection import (
+    GatewayTargetError,
+    IllegalDataAddressError,
+    ModbusConnectionError,
+    ModbusProtocolError,
+    ModbusTimeoutError,
+)
+from modbus_connection.mock import MockModbusUnit
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.refu_ess.const import DOMAIN
+
+from .conftest import HOST, TCP_DATA
+
+TCP_FORM = {"name": "Barn", "host": HOST, "port": 502, "connection": {"unit_id": 1, "share_connection": False}}
+SERIAL_FORM = {
+    "name": "Barn",
+    "device": "/dev/ttyUSB0",
+    "baudrate": 19200,
+    "bytesize": "8",
+    "parity": "even",
+    "stopbits": "1",
+    "connection": {"unit_id": 3, "share_connection": False},
+}
+SERIAL_DATA = {
+    "transport": "serial",
+    "device": "/dev/ttyUSB0",
+    "baudrate": 19200,
+    "bytesize": 8,
+    "parity": "even",
+    "stopbits": 1,
+    "unit_id": 3,
+    "share_connection": False,
+}
+
+
+async def choose(hass: HomeAssistant, transport: str, flow: ConfigFlowResult | None = None) -> ConfigFlowResult:
+    """Open the form of a transport."""
+    if flow is None:
+        flow = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_USER})
+    assert flow["type"] is FlowResultType.MENU
+    assert flow["menu_options"] == ["tcp", "rtu_over_tcp", "serial"]
+    form = await hass.config_entries.flow.async_configure(flow["flow_id"], {"next_step_id": transport})
+    assert form["type"] is FlowResultType.FORM
+    assert form["step_id"] == transport
+    return form
+
+
+async def submit(hass: HomeAssistant, form: ConfigFlowResult, answers: dict[str, Any]) -> ConfigFlowResult:
+    """Send a form and let what it starts finish."""
+    result = await hass.config_entries.flow.async_configure(form["flow_id"], answers)
+    await hass.async_block_till_done()
+    return result
+
+
+@pytest.mark.usefixtures("link")
+@pytest.mark.parametrize("transport", ["tcp", "rtu_over_tcp"])
+async def test_address(hass: HomeAssistant, unit: MockModbusUnit, transport: str) -> None:
+    """An address that answers becomes an entry, and nothing was written on the way."""
+    written = []
+    unit.on_write(written.append)
+    result = await submit(hass, await choose(hass, transport), TCP_FORM)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert result["title"] == "Barn"
+    assert result["data"] == TCP_DATA | {"transport": transport}
+    assert result["result"].unique_id is None
+    assert result["result"].state is ConfigEntryState.LOADED
+    assert written == []
+
+
+@pytest.mark.usefixtures("link", "unit")
+async def test_serial(hass: HomeAssistant, connection: Any, unit: MockModbusUnit) -> None:
+    """A serial port becomes an entry with its line settings."""
+    connection.for_unit(3).input.update(unit.input)
+    result = await submit(hass, await choose(hass, "serial"), SERIAL_FORM)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert result["data"] == SERIAL_DATA
+
+
+@pytest.mark.usefixtures("link")
+@pytest.mark.parametrize(
+    ("error", "key"),
+    [
+        (ModbusTimeoutError("late"), "no_answer"),
+        (IllegalDataAddressError(), "illegal_address"),
+        (GatewayTargetError(), "device_error"),
+        (ModbusProtocolError("odd"), "bad_answer"),
+        (ValueError("no such framing"), "serial_port"),
+    ],
+)
+async def test_device_errors_and_recovery(
+    hass: HomeAssistant, unit: MockModbusUnit, error: Exception, key: str
+) -> None:
+    """Each failure of the device has its own words, and the form can be sent again."""
+    unit.fail_requests(error)
+    form = await submit(hass, await choose(hass, "tcp"), TCP_FORM)
+    assert form["type"] is FlowResultType.FORM
+    assert form["errors"] == {"base": key}
+    unit.fail_requests(None)
+    assert (await submit(hass, form, TCP_FORM))["type"] is FlowResultType.CREATE_ENTRY
+
+
+@pytest.mark.usefixtures("link")
+@pytest.mark.parametrize(
+    ("outcome", "key"),
+    [
+        (socket.gaierror(), "no_such_host"),
+        (ConnectionRefusedError(), "refused"),
+        (TimeoutError(), "unreachable"),
+        (OSError("no route"), "unreachable"),
+        ((MagicMock(), MagicMock()), "no_connection"),
+    ],
+)
+async def test_connection_errors_and_recovery(
+    hass: HomeAssistant, unit: MockModbusUnit, outcome: Any, key: str
+) -> None:
+    """Why there is no connection is found out and told."""
+    unit.fail_requests(ModbusConnectionError("could not connect"))
+    form = await choose(hass, "tcp")
+    with patch("asyncio.open_connection", AsyncMock(side_effect=[outcome])):
+        form = await submit(hass, form, TCP_FORM)
+    assert form["errors"] == {"base": key}
+    unit.fail_requests(None)
+    assert (await submit(hass, form, TCP_FORM))["type"] is FlowResultType.CREATE_ENTRY
+
+
+@pytest.mark.usefixtures("link")
+async def test_serial_port_cannot_be_opened(hass: HomeAssistant, connection: Any) -> None:
+    """A serial port that cannot be opened is told as such, without asking the network."""
+    connection.for_unit(3).fail_requests(ModbusConnectionError("could not open serial port"))
+    form = await submit(hass, await choose(hass, "serial"), SERIAL_FORM)
+    assert form["errors"] == {"base": "serial_port"}
+
+
+@pytest.mark.usefixtures("link")
+async def test_not_a_refu_ess(hass: HomeAssistant, unit: MockModbusUnit) -> None:
+    """What does not look like a REFU ESS is shown, and added only after a second yes."""
+    unit.input.clear()
+    form = await submit(hass, await choose(hass, "tcp"), TCP_FORM)
+    assert form["step_id"] == "unusual"
+    assert form["description_placeholders"]["doubts"] == "all_zero"
+    result = await submit(hass, form, {})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+
+
+@pytest.mark.usefixtures("link")
+async def test_unknown_readings_are_question_marks(hass: HomeAssistant, unit: MockModbusUnit) -> None:
+    """A system state that no source names is shown as unknown."""
+    unit.input[0x100] = 77
+    form = await submit(hass, await choose(hass, "tcp"), TCP_FORM)
+    assert form["step_id"] == "unusual"
+    assert form["description_placeholders"]["system_state"] == "?"
+    assert form["description_placeholders"]["doubts"] == "system_state"
+
+
+@pytest.mark.usefixtures("loaded")
+@pytest.mark.parametrize("transport", ["tcp", "rtu_over_tcp"])
+async def test_duplicate(hass: HomeAssistant, transport: str) -> None:
+    """One unit at one endpoint is set up once, however the host is spelled and the frames are made."""
+    result = await submit(hass, await choose(hass, transport), TCP_FORM | {"host": f" {HOST.upper()} "})
+    assert result["type"] is FlowResultType.ABORT
+    assert result["reason"] == "already_configured"
+
+
+@pytest.mark.usefixtures("loaded")
+async def test_other_unit_is_no_duplicate(hass: HomeAssistant, connection: Any, unit: MockModbusUnit) -> None:
+    """A second unit behind the same gateway is another ESS."""
+    connection.for_unit(2).input.update(unit.input)
+    form = TCP_FORM | {"connection": {"unit_id": 2, "share_connection": False}}
+    result = await submit(hass, await choose(hass, "tcp"), form)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"port": 0},
+        {"port": 70000},
+        {"host": "  "},
+        {"connection": {"unit_id": 0, "share_connection": False}},
+        {"connection": {"unit_id": 248, "share_connection": False}},
+    ],
+)
+async def test_values_out_of_range(hass: HomeAssistant, wrong: dict[str, Any]) -> None:
+    """A value outside the permitted range is refused by name."""
+    form = await choose(hass, "tcp")
+    with pytest.raises(InvalidData) as refused:
+        await submit(hass, form, TCP_FORM | wrong)
+    (named,) = wrong
+    if named == "connection":  # Home Assistant names a section's field in the text
+        assert "connection.unit_id" in str(refused.value.schema_errors["base"])
+    else:
+        assert list(refused.value.schema_errors) == [named]
+
+
+async def test_shared_connection(hass: HomeAssistant, unit: MockModbusUnit, connection: Any) -> None:
+    """Over the shared connection Home Assistant hands out the unit."""
+    shared = TCP_FORM | {"connection": {"unit_id": 1, "share_connection": True}}
+    temporary = MagicMock()
+    temporary.return_value.__aenter__ = AsyncMock(return_value=unit)
+    temporary.return_value.__aexit__ = AsyncMock(return_value=None)
+    with (
+        patch("custom_components.refu_ess.connection.async_get_temporary_unit", temporary),
+        patch("custom_components.refu_ess.connection.async_get_unit", return_value=unit) as opened,
+    ):
+        result = await submit(hass, await choose(hass, "tcp"), shared)
+    assert result["data"] == TCP_DATA | {"share_connection": True}
+    assert opened.call_count == 1
+    assert unit.required_timeout == 2.0
+
+
+async def test_shared_connection_in_use(hass: HomeAssistant) -> None:
+    """Other link settings on the shared connection are told as such."""
+    shared = TCP_FORM | {"connection": {"unit_id": 1, "share_connection": True}}
+    with patch(
+        "custom_components.refu_ess.connection.async_get_temporary_unit", side_effect=HomeAssistantError("in use")
+    ):
+        form = await submit(hass, await choose(hass, "rtu_over_tcp"), shared)
+    assert form["errors"] == {"base": "link_in_use"}
+
+
+@pytest.mark.usefixtures("link", "unit")
+async def test_sharing_is_offered_once(hass: HomeAssistant) -> None:
+    """Where another entry holds the endpoint the box comes back ticked; unticking it is respected."""
+    info = ModbusConnectionInfo(endpoint=("tcp", HOST, 502), connected=True, units={"other": [5]})
+    with patch("custom_components.refu_ess.connection.async_get_connection_info", return_value=[info]):
+        form = await submit(hass, await choose(hass, "tcp"), TCP_FORM)
+        assert form["errors"] == {"base": "shared_by_others"}
+        suggested = {
+            str(key): key.description["suggested_value"]
+            for key in form["data_schema"].schema["connection"].schema.schema
+        }
+        assert suggested == {"unit_id": 1, "share_connection": True}
+        result = await submit(hass, form, TCP_FORM)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert result["data"]["share_connection"] is False
+
+
+async def test_reconfigure_keeps_every_entity(
+    hass: HomeAssistant, loaded: MockConfigEntry, connection: Any, unit: MockModbusUnit
+) -> None:
+    """Another transport, address and unit change no entity's identity."""
+    registry = er.async_get(hass)
+
+    def identities() -> dict[str, str]:
+        return {e.entity_id: e.unique_id for e in er.async_entries_for_config_entry(registry, loaded.entry_id)}
+
+    before = identities()
+    connection.for_unit(3).input.update(unit.input)
+    form = await choose(hass, "serial", await loaded.start_reconfigure_flow(hass))
+    assert "name" not in form["data_schema"].schema
+    result = await submit(hass, form, {key: value for key, value in SERIAL_FORM.items() if key != "name"})
+    assert result["type"] is FlowResultType.ABORT
+    assert result["reason"] == "reconfigure_successful"
+    assert loaded.data == SERIAL_DATA
+    assert loaded.title == "REFU ESS"
+    assert loaded.state is ConfigEntryState.LOADED
+    assert identities() == before
+
+
+async def test_reconfigure_shows_what_is_set(hass: HomeAssistant, loaded: MockConfigEntry) -> None:
+    """The form of the present transport is filled in; the others are empty."""
+    form = await choose(hass, "tcp", await loaded.start_reconfigure_flow(hass))
+    suggested = {str(key): (key.description or {}).get("suggested_value") for key in form["data_schema"].schema}
+    assert suggested["host"] == HOST
+    assert suggested["port"] == 502
+    form = await choose(hass, "serial", await loaded.start_reconfigure_flow(hass))
+    assert all(key.description is None for key in form["data_schema"].schema)
+
+
+async def test_failed_reconfigure_leaves_the_entry_running(
+    hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit, connection: Any
+) -> None:
+    """The same endpoint with a unit that does not answer changes nothing."""
+    connection.for_unit(9).fail_requests(ModbusTimeoutError("late"))
+    answers = {key: value for key, value in TCP_FORM.items() if key != "name"}
+    answers["connection"] = {"unit_id": 9, "share_connection": False}
+    form = await submit(hass, await choose(hass, "tcp", await loaded.start_reconfigure_flow(hass)), answers)
+    assert form["errors"] == {"base": "no_answer"}
+    assert loaded.data == TCP_DATA
+    assert loaded.state is ConfigEntryState.LOADED
+
+
+async def test_reconfigure_onto_another_entry(hass: HomeAssistant, loaded: MockConfigEntry) -> None:
+    """An entry cannot take over the endpoint and unit of another."""
+    other = MockConfigEntry(domain=DOMAIN, data=TCP_DATA | {"unit_id": 2}, entry_id="other")
+    other.add_to_hass(hass)
+    form = await choose(hass, "tcp", await other.start_reconfigure_flow(hass))
+    answers = {key: value for key, value in TCP_FORM.items() if key != "name"}
+    assert (await submit(hass, form, answers))["reason"] == "already_configured"
+
+
+async def test_options(hass: HomeAssistant, loaded: MockConfigEntry) -> None:
+    """Options take effect by one reload, and those set elsewhere stay."""
+    hass.config_entries.async_update_entry(loaded, options={"min_soc": 20})
+    form = await hass.config_entries.options.async_init(loaded.entry_id)
+    assert form["type"] is FlowResultType.FORM
+    answers = {
+        "poll_interval": 5,
+        "battery_groups": 2,
+        "capacity": 65.5,
+        "nominal_power": 50,
+        "apparent_power_limit": 48.3,
+        "inverter_status_layout": "shifted",
+    }
+    result = await hass.config_entries.options.async_configure(form["flow_id"], answers)
+    await hass.async_block_till_done()
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert loaded.options == answers | {"min_soc": 20}
+    coordinator = loaded.runtime_data
+    assert coordinator.update_interval.total_seconds() == 5
+    site = coordinator.device.site
+    assert (site.capacity, site.max_nominal_power, site.allowed_apparent) == (65_500, 50_000, 48_300)
+    assert (site.battery_groups, site.min_soc, site.inverter_status_layout.slug) == (2, 20, "shifted")
+
+
+@pytest.mark.parametrize(("option", "value"), [("poll_interval", 0), ("poll_interval", 61), ("battery_groups", 5)])
+async def test_options_out_of_range(hass: HomeAssistant, loaded: MockConfigEntry, option: str, value: int) -> None:
+    """An option outside its range is refused by name and changes nothing."""
+    form = await hass.config_entries.options.async_init(loaded.entry_id)
+    with pytest.raises(InvalidData) as refused:
+        await hass.config_entries.options.async_configure(form["flow_id"], {option: value})
+    assert list(refused.value.schema_errors) == [option]
+    assert loaded.options == {}

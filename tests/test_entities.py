@@ -1,0 +1,196 @@
+"""Every entity of every platform, as an owner and as the registries see it."""
+
+from collections.abc import Iterator
+from unittest.mock import MagicMock, patch
+
+import pytest
+from homeassistant.components.number import DOMAIN as NUMBER_DOMAIN
+from homeassistant.components.number import SERVICE_SET_VALUE
+from homeassistant.components.sensor.const import DEVICE_CLASS_STATE_CLASSES, DEVICE_CLASS_UNITS
+from homeassistant.const import STATE_OFF, STATE_ON, STATE_UNKNOWN, Platform
+from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import ServiceValidationError
+from homeassistant.helpers import entity_registry as er
+from modbus_connection.mock import MockModbusUnit
+from pytest_homeassistant_custom_component.common import MockConfigEntry, snapshot_platform
+from syrupy.assertion import SnapshotAssertion
+
+from custom_components.refu_ess.describe import BINARY_SENSORS, SENSORS, RefuEssBinarySensorDescription
+from custom_components.refu_ess.ess import Severity
+
+from .test_init import poll, state
+
+ENABLED_BY_DEFAULT = {Platform.BINARY_SENSOR: 73, Platform.NUMBER: 2, Platform.SENSOR: 36}
+"""What an owner meets on the first day; a change here is made on purpose."""
+
+
+@pytest.fixture
+def everything_enabled() -> Iterator[None]:
+    """Enable what is off by default."""
+    with patch("homeassistant.helpers.entity.Entity.entity_registry_enabled_default", True):
+        yield
+
+
+@pytest.mark.usefixtures("everything_enabled", "link")
+@pytest.mark.parametrize("platform", [Platform.BINARY_SENSOR, Platform.NUMBER, Platform.SENSOR])
+async def test_every_entity(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    entity_registry: er.EntityRegistry,
+    snapshot: SnapshotAssertion,
+    platform: Platform,
+) -> None:
+    """Every entity is as it was, unless the change is meant."""
+    entry.add_to_hass(hass)
+    with patch("custom_components.refu_ess.PLATFORMS", [platform]):
+        assert await hass.config_entries.async_setup(entry.entry_id)
+        await hass.async_block_till_done()
+    await snapshot_platform(hass, entity_registry, snapshot, entry.entry_id)
+
+
+async def test_enabled_by_default(
+    hass: HomeAssistant, loaded: MockConfigEntry, entity_registry: er.EntityRegistry
+) -> None:
+    """An owner is not buried: most of what is read is there but off."""
+    entities = er.async_entries_for_config_entry(entity_registry, loaded.entry_id)
+    enabled = {
+        platform: sum(one.domain == platform and one.disabled_by is None for one in entities)
+        for platform in ENABLED_BY_DEFAULT
+    }
+    assert enabled == ENABLED_BY_DEFAULT
+
+
+@pytest.mark.parametrize("description", SENSORS, ids=lambda one: one.key)
+def test_sensor_classes_fit(description: object) -> None:
+    """Device class, unit and state class go together as the platform demands."""
+    device_class = description.device_class  # type: ignore[attr-defined]
+    unit, state_class = description.native_unit_of_measurement, description.state_class  # type: ignore[attr-defined]
+    if device_class is None:
+        return
+    if device_class in DEVICE_CLASS_UNITS:
+        assert unit in DEVICE_CLASS_UNITS[device_class]
+    assert state_class is None or state_class in DEVICE_CLASS_STATE_CLASSES[device_class]
+
+
+async def test_words_that_are_not_there(
+    hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit, freezer: object
+) -> None:
+    """A code that no source names is unknown, and its number can still be seen."""
+    unit.input[0x11D] = 7
+    await poll(hass, freezer)  # type: ignore[arg-type]
+    mode = hass.states.get("sensor.refu_ess_battery_mode")
+    assert mode is not None
+    assert mode.state == STATE_UNKNOWN
+    assert mode.attributes["code"] == 7
+
+
+BITS = [one for one in BINARY_SENSORS if one.entry is not None]
+
+
+@pytest.mark.usefixtures("everything_enabled")
+async def test_every_bit_lights_one_entity(
+    hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit, entity_registry: er.EntityRegistry
+) -> None:
+    """Turning one bit over turns exactly one bit's entity over, for each of the 123."""
+    coordinator = loaded.runtime_data
+    ids = {
+        description.key: entity_registry.async_get_entity_id(
+            Platform.BINARY_SENSOR, "refu_ess", f"{loaded.entry_id}_{description.key}"
+        )
+        for description in BITS
+    }
+
+    def lit() -> set[str]:
+        return {key for key, entity_id in ids.items() if state(hass, entity_id or "") == STATE_ON}
+
+    assert len(ids) == 123
+    before = lit()
+    for description in BITS:
+        assert description.entry is not None
+        address, mask = description.entry.field.address, description.entry.field.mask
+        unit.input[address] = int(unit.input.get(address, 0)) ^ mask  # type: ignore[arg-type]
+        await coordinator.async_refresh()
+        assert lit() ^ before == {description.key}
+        unit.input[address] = int(unit.input[address]) ^ mask  # type: ignore[arg-type]
+    await coordinator.async_refresh()
+    assert lit() == before
+
+
+async def test_alarms_at_the_top(
+    hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit
+) -> None:
+    """Fault, warning, category, count and the most severe alarm follow the bits."""
+    coordinator = loaded.runtime_data
+    unit.input[0x130] = 1 << 6  # BatteryAlarm1: normal high temperature, a warning
+    await coordinator.async_refresh()
+    assert state(hass, "binary_sensor.refu_ess_warning") == STATE_ON
+    assert state(hass, "binary_sensor.refu_ess_fault") == STATE_OFF
+    assert state(hass, "binary_sensor.refu_ess_temperature_problem") == STATE_ON
+    assert state(hass, "sensor.refu_ess_most_severe_alarm") == "normal_high_temperature"
+    unit.input[0x140] = 1 << 11  # BatteryFault10: serious leakage, a fault
+    await coordinator.async_refresh()
+    assert state(hass, "binary_sensor.refu_ess_fault") == STATE_ON
+    assert state(hass, "binary_sensor.refu_ess_insulation_problem") == STATE_ON
+    assert state(hass, "sensor.refu_ess_most_severe_alarm") == "stack_serious_leakage"
+    alarms = hass.states.get("sensor.refu_ess_active_alarms")
+    assert alarms is not None
+    assert alarms.state == "2"
+    assert alarms.attributes["alarms"] == ["Serious leakage", "Normal high temperature"]
+
+
+async def test_not_ready_warns(hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit) -> None:
+    """A readiness bit that is 0 is shown as a problem and counts as a warning."""
+    unit.input[0x101] = 1 << 10  # TREX ready alone
+    await loaded.runtime_data.async_refresh()
+    assert state(hass, "binary_sensor.refu_ess_bms_not_ready") == STATE_ON
+    assert state(hass, "binary_sensor.refu_ess_trex_not_ready") == STATE_OFF
+    assert state(hass, "binary_sensor.refu_ess_warning") == STATE_ON
+    assert state(hass, "binary_sensor.refu_ess_fault") == STATE_OFF
+
+
+async def test_charging(hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit) -> None:
+    """Negative active power is charging."""
+    assert state(hass, "binary_sensor.refu_ess_battery_charging") == STATE_OFF
+    unit.input[0x10D] = 0xFF9C  # -100 in words of 100 W
+    await loaded.runtime_data.async_refresh()
+    assert state(hass, "binary_sensor.refu_ess_battery_charging") == STATE_ON
+    assert state(hass, "sensor.refu_ess_active_power") == "-10.0"
+    assert state(hass, "sensor.refu_ess_battery_time_to_full") == "296"  # 49.4 kWh at 10 kW
+    assert state(hass, "sensor.refu_ess_battery_time_to_empty") == STATE_UNKNOWN
+
+
+async def test_number_changes_what_follows(
+    hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit
+) -> None:
+    """The minimum state of charge is kept, moves the reserve, and writes nothing to the device."""
+    written: list[object] = []
+    unit.on_write(written.append)
+    number = "number.refu_ess_battery_minimum_state_of_charge"
+    await hass.services.async_call(
+        NUMBER_DOMAIN, SERVICE_SET_VALUE, {"entity_id": number, "value": 30}, blocking=True
+    )
+    assert state(hass, number) == "30"
+    assert state(hass, "number.refu_ess_battery_state_of_charge_to_charge_below") == "28"
+    assert state(hass, "sensor.refu_ess_battery_energy_above_reserve") == "41.6"  # 32 % of 130 kWh
+    assert loaded.options == {"min_soc": 30}
+    assert written == []
+
+
+async def test_number_out_of_range(hass: HomeAssistant, loaded: MockConfigEntry) -> None:
+    """A percentage above 100 is refused and changes nothing."""
+    number = "number.refu_ess_battery_minimum_state_of_charge"
+    with pytest.raises(ServiceValidationError):
+        await hass.services.async_call(
+            NUMBER_DOMAIN, SERVICE_SET_VALUE, {"entity_id": number, "value": 101}, blocking=True
+        )
+    assert state(hass, number) == "10"
+    assert loaded.options == {}
+
+
+def test_severities_have_their_class() -> None:
+    """What can be an alarm is a problem, and information is not."""
+    for description in BITS:
+        assert isinstance(description, RefuEssBinarySensorDescription)
+        assert description.entry is not None
+        problem = description.entry.bit.severity is not Severity.INFO
+        assert (description.device_class == "problem") is problem

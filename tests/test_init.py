@@ -1,0 +1,231 @@
+"""Setting up, losing the device, getting it back, unloading: and nothing is ever written."""
+
+import logging
+from datetime import timedelta
+from typing import Any
+from unittest.mock import MagicMock, patch
+
+import pytest
+from freezegun.api import FrozenDateTimeFactory
+from homeassistant.config_entries import ConfigEntryState
+from homeassistant.const import STATE_UNAVAILABLE, STATE_UNKNOWN
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers import device_registry as dr
+from modbus_connection import (
+    IllegalDataAddressError,
+    ModbusConnectionError,
+    ModbusTimeoutError,
+    ServerDeviceBusyError,
+)
+from modbus_connection.mock import MockModbusUnit
+from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_time_changed
+from syrupy.assertion import SnapshotAssertion
+
+from custom_components.refu_ess.const import DOMAIN
+
+from .conftest import TCP_DATA
+
+POWER = "sensor.refu_ess_active_power"  # status block
+SOC = "sensor.refu_ess_battery_state_of_charge"  # battery block
+SETPOINT = "sensor.refu_ess_active_power_setpoint"  # settings
+FAULT = "binary_sensor.refu_ess_fault"
+
+
+async def poll(hass: HomeAssistant, freezer: FrozenDateTimeFactory, times: int = 1) -> None:
+    """Let the coordinator poll."""
+    for _ in range(times):
+        freezer.tick(timedelta(seconds=11))
+        async_fire_time_changed(hass)
+        await hass.async_block_till_done(wait_background_tasks=True)
+
+
+def state(hass: HomeAssistant, entity_id: str) -> str:
+    """Return the state of an entity that is there."""
+    found = hass.states.get(entity_id)
+    assert found is not None
+    return found.state
+
+
+def own_lines(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """Return what the integration logged for a person to read."""
+    return [one for one in caplog.records if one.name.startswith("custom_components") and one.levelno >= logging.INFO]
+
+
+@pytest.mark.usefixtures("link")
+async def test_life_writes_nothing(
+    hass: HomeAssistant, entry: MockConfigEntry, unit: MockModbusUnit, freezer: FrozenDateTimeFactory
+) -> None:
+    """Set-up, polls, reload, stop and removal send not one write."""
+    written: list[Any] = []
+    unit.on_write(written.append)
+    entry.add_to_hass(hass)
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await poll(hass, freezer, 8)
+    assert await hass.config_entries.async_reload(entry.entry_id)
+    await poll(hass, freezer)
+    assert await hass.config_entries.async_unload(entry.entry_id)
+    assert entry.state is ConfigEntryState.NOT_LOADED
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await hass.config_entries.async_remove(entry.entry_id)
+    await hass.async_stop()
+    assert written == []
+    assert unit.read_events
+
+
+async def test_link_closes_with_the_entry(hass: HomeAssistant, entry: MockConfigEntry, unit: MockModbusUnit) -> None:
+    """The private link is closed when the entry unloads."""
+    private = MagicMock(for_unit=lambda _: unit)
+    private.close.return_value = None
+    entry.add_to_hass(hass)
+    with patch("custom_components.refu_ess.connection.ModbusConnection", return_value=private):
+        assert await hass.config_entries.async_setup(entry.entry_id)
+        await hass.async_block_till_done()
+        assert await hass.config_entries.async_unload(entry.entry_id)
+    assert private.close.call_count == 1
+
+
+@pytest.mark.usefixtures("link")
+async def test_silent_device_is_tried_again(
+    hass: HomeAssistant, entry: MockConfigEntry, unit: MockModbusUnit, freezer: FrozenDateTimeFactory
+) -> None:
+    """A device that does not answer at set-up is tried again without a hand."""
+    unit.fail_requests(ModbusTimeoutError("late"))
+    entry.add_to_hass(hass)
+    assert not await hass.config_entries.async_setup(entry.entry_id)
+    assert entry.state is ConfigEntryState.SETUP_RETRY
+    assert entry.error_reason_translation_key == "no_answer"
+    unit.fail_requests(None)
+    await poll(hass, freezer, 2)
+    assert entry.state is ConfigEntryState.LOADED
+
+
+async def test_link_in_use(hass: HomeAssistant) -> None:
+    """Other link settings on the shared connection are an error that a person must mend."""
+    entry = MockConfigEntry(domain=DOMAIN, data=TCP_DATA | {"share_connection": True})
+    entry.add_to_hass(hass)
+    with patch("custom_components.refu_ess.connection.async_get_unit", side_effect=HomeAssistantError("in use")):
+        assert not await hass.config_entries.async_setup(entry.entry_id)
+    assert entry.state is ConfigEntryState.SETUP_ERROR
+    assert entry.error_reason_translation_key == "link_in_use"
+
+
+@pytest.mark.usefixtures("loaded")
+@pytest.mark.parametrize("error", [ModbusConnectionError("gone"), ModbusTimeoutError("late")])
+async def test_lost_and_found(
+    hass: HomeAssistant,
+    unit: MockModbusUnit,
+    freezer: FrozenDateTimeFactory,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+) -> None:
+    """A lost device makes everything unavailable with one log line, and one tells that it is back."""
+    caplog.clear()
+    unit.fail_requests(error)
+    await poll(hass, freezer, 4)
+    assert {state(hass, one) for one in (POWER, SOC, SETPOINT, FAULT)} == {STATE_UNAVAILABLE}
+    assert state(hass, "sensor.refu_ess_battery_capacity") == "130.0"  # configured, so still true
+    assert [record.levelno for record in own_lines(caplog)] == [logging.ERROR]
+    caplog.clear()
+    unit.fail_requests(None)
+    await poll(hass, freezer, 3)
+    assert state(hass, POWER) == "25.0"
+    assert state(hass, SETPOINT) == "25.0"
+    assert [record.levelno for record in own_lines(caplog)] == [logging.INFO]
+
+
+@pytest.mark.usefixtures("loaded")
+async def test_one_refused_block_leaves_the_rest(
+    hass: HomeAssistant, unit: MockModbusUnit, freezer: FrozenDateTimeFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only what comes from the refused block is unavailable; it is asked again five minutes later."""
+    unit.fail_read(0x11A, IllegalDataAddressError(), register_type="input")
+    await poll(hass, freezer, 3)
+    assert state(hass, SOC) == STATE_UNAVAILABLE
+    assert state(hass, "sensor.refu_ess_battery_stored_energy") == STATE_UNAVAILABLE
+    assert state(hass, POWER) == "25.0"
+    assert state(hass, FAULT) == STATE_UNKNOWN  # half of the alarms were not read
+    assert caplog.text.count("no battery registers") == 1
+    unit.fail_read(0x11A, None, register_type="input")
+    await poll(hass, freezer, 5)
+    assert state(hass, SOC) == STATE_UNAVAILABLE
+    await poll(hass, freezer, 25)
+    assert state(hass, SOC) == "62"
+    assert caplog.text.count("battery registers are back") == 1
+
+
+@pytest.mark.usefixtures("loaded")
+async def test_fault_shows_although_half_is_missing(
+    hass: HomeAssistant, unit: MockModbusUnit, freezer: FrozenDateTimeFactory
+) -> None:
+    """An alarm of the block that answers is on while the other block fails."""
+    unit.fail_read(0x11A, ServerDeviceBusyError(), register_type="input")
+    unit.input[0x101] = 0b110_0000_0001
+    await poll(hass, freezer)
+    assert state(hass, FAULT) == "on"
+    assert state(hass, "sensor.refu_ess_active_alarms") == STATE_UNAVAILABLE
+
+
+@pytest.mark.usefixtures("loaded")
+async def test_setpoints_that_cannot_be_read(
+    hass: HomeAssistant, entry: MockConfigEntry, unit: MockModbusUnit
+) -> None:
+    """A device that refuses to tell its setpoints is read without them."""
+    unit.fail_read(0x203, IllegalDataAddressError())
+    unit.fail_read(0x207, IllegalDataAddressError())
+    assert await hass.config_entries.async_reload(entry.entry_id)
+    await hass.async_block_till_done()
+    assert state(hass, SETPOINT) == STATE_UNAVAILABLE
+    assert state(hass, "sensor.refu_ess_work_state_setting") == "start"
+    assert state(hass, POWER) == "25.0"
+
+
+async def test_unchanged_readings_write_no_state(
+    hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit, freezer: FrozenDateTimeFactory
+) -> None:
+    """A poll that brings one new value writes the states that show it, and no other."""
+    written = []
+    hass.bus.async_listen("state_changed", lambda event: written.append(event.data["entity_id"]))
+    reported = []
+    hass.bus.async_listen(
+        "state_reported", callback(lambda event: reported.append(event.data["entity_id"])), callback(lambda _: True)
+    )
+    unit.input[0x11E] = 7690
+    await poll(hass, freezer)
+    assert written == ["sensor.refu_ess_battery_voltage"]
+    assert reported == []
+
+
+async def test_devices(
+    hass: HomeAssistant,
+    loaded: MockConfigEntry,
+    device_registry: dr.DeviceRegistry,
+    snapshot: SnapshotAssertion,
+) -> None:
+    """The battery, its groups and the DC/DC converter hang on the ESS."""
+    devices = dr.async_entries_for_config_entry(device_registry, loaded.entry_id)
+    by_id = {device.id: device.name for device in devices}
+    tree = {
+        device.name: {
+            "manufacturer": device.manufacturer,
+            "model": device.model,
+            "identifiers": sorted(device.identifiers),
+            "via": by_id.get(device.via_device_id or ""),
+        }
+        for device in devices
+    }
+    assert tree == snapshot
+
+
+@pytest.mark.usefixtures("link")
+async def test_groups_that_are_not_there(hass: HomeAssistant, device_registry: dr.DeviceRegistry) -> None:
+    """Battery groups that are not installed have neither device nor entities."""
+    entry = MockConfigEntry(domain=DOMAIN, title="REFU ESS", data=TCP_DATA, options={"battery_groups": 2})
+    entry.add_to_hass(hass)
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+    assert hass.states.get("binary_sensor.refu_ess_battery_group_2_operating")
+    assert hass.states.get("binary_sensor.refu_ess_battery_group_3_operating") is None
+    names = {device.name for device in dr.async_entries_for_config_entry(device_registry, entry.entry_id)}
+    assert "REFU ESS battery group 2" in names
+    assert "REFU ESS battery group 3" not in names
