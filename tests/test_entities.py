@@ -1,11 +1,10 @@
 """Every entity of every platform, as an owner and as the registries see it."""
 
 from collections.abc import Iterator
-from unittest.mock import MagicMock, patch
+from unittest.mock import patch
 
 import pytest
-from homeassistant.components.number import DOMAIN as NUMBER_DOMAIN
-from homeassistant.components.number import SERVICE_SET_VALUE
+from homeassistant.components.number import DOMAIN as NUMBER_DOMAIN, SERVICE_SET_VALUE
 from homeassistant.components.sensor.const import DEVICE_CLASS_STATE_CLASSES, DEVICE_CLASS_UNITS
 from homeassistant.const import STATE_OFF, STATE_ON, STATE_UNKNOWN, Platform
 from homeassistant.core import HomeAssistant
@@ -116,9 +115,7 @@ async def test_every_bit_lights_one_entity(
     assert lit() == before
 
 
-async def test_alarms_at_the_top(
-    hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit
-) -> None:
+async def test_alarms_at_the_top(hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit) -> None:
     """Fault, warning, category, count and the most severe alarm follow the bits."""
     coordinator = loaded.runtime_data
     unit.input[0x130] = 1 << 6  # BatteryAlarm1: normal high temperature, a warning
@@ -159,16 +156,12 @@ async def test_charging(hass: HomeAssistant, loaded: MockConfigEntry, unit: Mock
     assert state(hass, "sensor.refu_ess_battery_time_to_empty") == STATE_UNKNOWN
 
 
-async def test_number_changes_what_follows(
-    hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit
-) -> None:
+async def test_number_changes_what_follows(hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit) -> None:
     """The minimum state of charge is kept, moves the reserve, and writes nothing to the device."""
     written: list[object] = []
     unit.on_write(written.append)
     number = "number.refu_ess_battery_minimum_state_of_charge"
-    await hass.services.async_call(
-        NUMBER_DOMAIN, SERVICE_SET_VALUE, {"entity_id": number, "value": 30}, blocking=True
-    )
+    await hass.services.async_call(NUMBER_DOMAIN, SERVICE_SET_VALUE, {"entity_id": number, "value": 30}, blocking=True)
     assert state(hass, number) == "30"
     assert state(hass, "number.refu_ess_battery_state_of_charge_to_charge_below") == "28"
     assert state(hass, "sensor.refu_ess_battery_energy_above_reserve") == "41.6"  # 32 % of 130 kWh

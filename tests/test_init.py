@@ -167,9 +167,7 @@ async def test_fault_shows_although_half_is_missing(
 
 
 @pytest.mark.usefixtures("loaded")
-async def test_setpoints_that_cannot_be_read(
-    hass: HomeAssistant, entry: MockConfigEntry, unit: MockModbusUnit
-) -> None:
+async def test_setpoints_that_cannot_be_read(hass: HomeAssistant, entry: MockConfigEntry, unit: MockModbusUnit) -> None:
     """A device that refuses to tell its setpoints is read without them."""
     unit.fail_read(0x203, IllegalDataAddressError())
     unit.fail_read(0x207, IllegalDataAddressError())
@@ -217,15 +215,16 @@ async def test_devices(
     assert tree == snapshot
 
 
-@pytest.mark.usefixtures("link")
-async def test_groups_that_are_not_there(hass: HomeAssistant, device_registry: dr.DeviceRegistry) -> None:
-    """Battery groups that are not installed have neither device nor entities."""
-    entry = MockConfigEntry(domain=DOMAIN, title="REFU ESS", data=TCP_DATA, options={"battery_groups": 2})
-    entry.add_to_hass(hass)
-    assert await hass.config_entries.async_setup(entry.entry_id)
+async def test_groups_that_are_not_there(
+    hass: HomeAssistant, loaded: MockConfigEntry, device_registry: dr.DeviceRegistry
+) -> None:
+    """Battery groups that the options stop counting lose their device and entities."""
+    assert hass.states.get("binary_sensor.refu_ess_battery_group_3_operating")
+    hass.config_entries.async_update_entry(loaded, options={"battery_groups": 2})
+    assert await hass.config_entries.async_reload(loaded.entry_id)
     await hass.async_block_till_done()
     assert hass.states.get("binary_sensor.refu_ess_battery_group_2_operating")
     assert hass.states.get("binary_sensor.refu_ess_battery_group_3_operating") is None
-    names = {device.name for device in dr.async_entries_for_config_entry(device_registry, entry.entry_id)}
+    names = {device.name for device in dr.async_entries_for_config_entry(device_registry, loaded.entry_id)}
     assert "REFU ESS battery group 2" in names
     assert "REFU ESS battery group 3" not in names

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Mapping
-from typing import Any, override
+from typing import Any, cast, override
 
 import voluptuous as vol
 from homeassistant.config_entries import (
@@ -53,8 +53,8 @@ from .const import (
     DOMAIN,
     MAXIMUM_POLL_INTERVAL_SECONDS,
     MINIMUM_POLL_INTERVAL_SECONDS,
-    SECTION_CONNECTION,
     PARITIES,
+    SECTION_CONNECTION,
     TRANSPORT_RTU_OVER_TCP,
     TRANSPORT_SERIAL,
     TRANSPORT_TCP,
@@ -117,9 +117,7 @@ OPTIONS = vol.Schema(
         ),
         vol.Required(CONF_BATTERY_GROUPS, default=SITE.battery_groups): _number(1, MAXIMUM_BATTERY_GROUPS),
         vol.Required(CONF_CAPACITY, default=SITE.capacity / 1000): _number(1, 10_000, step=0.1, unit="kWh"),
-        vol.Required(CONF_NOMINAL_POWER, default=SITE.max_nominal_power / 1000): _number(
-            1, 1000, step=0.1, unit="kVA"
-        ),
+        vol.Required(CONF_NOMINAL_POWER, default=SITE.max_nominal_power / 1000): _number(1, 1000, step=0.1, unit="kVA"),
         vol.Required(CONF_APPARENT_POWER_LIMIT, default=SITE.allowed_apparent / 1000): _number(
             1, 1000, step=0.1, unit="kVA"
         ),
@@ -235,16 +233,15 @@ class RefuEssConfigFlow(ConfigFlow, domain=DOMAIN):
         """Ask whether to go on although what was read does not look like a REFU ESS."""
         if user_input is not None:
             return self._finish()
-        assert self._finding is not None
-        unknown = "?"
+        finding, unknown = cast("Finding", self._finding), "?"
         return self.async_show_form(
             step_id="unusual",
             data_schema=vol.Schema({}),
             description_placeholders={
-                "doubts": ", ".join(self._finding.doubts),
-                "system_state": self._finding.system_state or unknown,
-                "soc": unknown if self._finding.soc is None else str(self._finding.soc),
-                "voltage": unknown if self._finding.battery_voltage is None else str(self._finding.battery_voltage),
+                "doubts": ", ".join(finding.doubts),
+                "system_state": finding.system_state or unknown,
+                "soc": unknown if finding.soc is None else str(finding.soc),
+                "voltage": unknown if finding.battery_voltage is None else str(finding.battery_voltage),
             },
         )
 
@@ -276,11 +273,7 @@ class RefuEssConfigFlow(ConfigFlow, domain=DOMAIN):
         """Read the device once; return the form's errors and their placeholders."""
         entry = self._reconfigured
         # A gateway that takes one client would refuse the probe while the entry polls.
-        if (
-            entry is None
-            or entry.state is not ConfigEntryState.LOADED
-            or endpoint(entry.data) != endpoint(self._data)
-        ):
+        if entry is None or entry.state is not ConfigEntryState.LOADED or endpoint(entry.data) != endpoint(self._data):
             return await self._async_try()
         await self.hass.config_entries.async_unload(entry.entry_id)
         errors, placeholders = await self._async_try()

@@ -1,7 +1,7 @@
 """Polls the device and tells the entities."""
 
-from datetime import timedelta
 import logging
+from datetime import timedelta
 from typing import override
 
 from homeassistant.config_entries import ConfigEntry

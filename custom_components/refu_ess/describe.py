@@ -5,7 +5,7 @@ The only file that knows both. The `entity` parts of `translations/en.json` and 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from homeassistant.components.binary_sensor import BinarySensorDeviceClass, BinarySensorEntityDescription
 from homeassistant.components.number import NumberDeviceClass, NumberEntityDescription
@@ -255,9 +255,7 @@ DESCRIPTIONS: Mapping[str, tuple[Placed, ...]] = {
 
 def alarm_names() -> dict[str, str]:
     """Return the English text of every alarm by its key, naming the battery group where there is one."""
-    return {
-        entry.key: entry.bit.name if entry.bit.severity is Severity.READY else entry.bit.text for entry in ALARMS
-    }
+    return {entry.key: entry.bit.name if entry.bit.severity is Severity.READY else entry.bit.text for entry in ALARMS}
 
 
 def _english(description: Placed) -> dict[str, Any]:
@@ -266,10 +264,10 @@ def _english(description: Placed) -> dict[str, Any]:
         if description.entry is None:
             return {"name": CONDITIONS[description.key].name}
         return {"name": description.entry.bit.name}
-    assert isinstance(description, (RefuEssSensorDescription, RefuEssNumberDescription))
-    words: dict[str, Any] = {"name": description.entry.channel.name}
-    if description.entry.codes is not None:
-        words["state"] = {code.slug: code.label for code in description.entry.codes}
+    entry = cast("RefuEssSensorDescription | RefuEssNumberDescription", description).entry
+    words: dict[str, Any] = {"name": entry.channel.name}
+    if entry.codes is not None:
+        words["state"] = {code.slug: code.label for code in entry.codes}
         words["state_attributes"] = {"code": {"name": "Code"}}
     if description.key == "most_severe_alarm":
         words["state"] = {NO_ALARM: "None", **alarm_names()}

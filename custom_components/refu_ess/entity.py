@@ -27,9 +27,13 @@ class Shown(NamedTuple):
 def ess_device_info(coordinator: RefuEssCoordinator) -> DeviceInfo:
     """Return the device that stands for the whole ESS."""
     entry = coordinator.config_entry
-    return DeviceInfo(
-        identifiers={(DOMAIN, entry.entry_id)}, name=entry.title, manufacturer=MANUFACTURER, model=MODEL
-    )
+    return DeviceInfo(identifiers={(DOMAIN, entry.entry_id)}, name=entry.title, manufacturer=MANUFACTURER, model=MODEL)
+
+
+def part_identifier(entry_id: str, part: Part, group: int | None) -> tuple[str, str]:
+    """Return what identifies the device of a part below the ESS."""
+    slug = part.value if group is None else f"{part.value}_group_{group}"
+    return (DOMAIN, f"{entry_id}_{slug}")
 
 
 def part_device_info(coordinator: RefuEssCoordinator, part: Part, group: int | None) -> DeviceInfo:
@@ -37,9 +41,8 @@ def part_device_info(coordinator: RefuEssCoordinator, part: Part, group: int | N
     if part is Part.ESS:
         return ess_device_info(coordinator)
     entry = coordinator.config_entry
-    slug = part.value if group is None else f"{part.value}_group_{group}"
     return DeviceInfo(
-        identifiers={(DOMAIN, f"{entry.entry_id}_{slug}")},
+        identifiers={part_identifier(entry.entry_id, part, group)},
         translation_key=part.value if group is None else f"{part.value}_group",
         translation_placeholders={"name": entry.title, "group": str(group)},
         manufacturer=MANUFACTURER,

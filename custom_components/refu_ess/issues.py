@@ -11,9 +11,7 @@ ISSUE_LAYOUT = "inverter_status_layout"
 
 
 @callback
-def async_show_layout_issue(
-    hass: HomeAssistant, entry: ConfigEntry, suggested: InverterStatusLayout | None
-) -> None:
+def async_show_layout_issue(hass: HomeAssistant, entry: ConfigEntry, suggested: InverterStatusLayout | None) -> None:
     """Say that the readings speak for another layout of InverterStatus, or that they no longer do."""
     issue_id = f"{ISSUE_LAYOUT}_{entry.entry_id}"
     if suggested is None:

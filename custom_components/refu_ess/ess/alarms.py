@@ -19,6 +19,6 @@ def counts_as(entry: BitEntry) -> Severity:
     return Severity.WARNING if entry.bit.severity is Severity.READY else entry.bit.severity
 
 
-def is_active(entry: BitEntry, value: bool | None) -> bool:
+def is_active(entry: BitEntry, *, value: bool | None) -> bool:
     """Whether a bit of this value is an active alarm; an unknown one is not."""
     return value is not None and value is not (entry.bit.severity is Severity.READY)

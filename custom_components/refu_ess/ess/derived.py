@@ -9,6 +9,7 @@ from .site import Site
 
 POWER_THRESHOLD_W = 500
 """Below this a forecast says nothing: the measurement's resolution is 100 W."""
+MAXIMUM_PERCENT = 100
 CYCLES_FOR_EFFICIENCY = 10
 """Before this many full cycles the energy still in the battery weighs too much against the energy through it."""
 
@@ -100,7 +101,7 @@ def _round_trip_efficiency(source: Source) -> float | None:
     if charged is None or discharged is None or charged < CYCLES_FOR_EFFICIENCY * _capacity_kwh(source):
         return None
     percent = round(discharged / charged * 100, 1)
-    return percent if percent <= 100 else None
+    return percent if percent <= MAXIMUM_PERCENT else None
 
 
 def _active_alarms(source: Source) -> int | None:

@@ -4,6 +4,8 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from typing import Any, cast
 
 from modbus_connection import (
@@ -14,7 +16,7 @@ from modbus_connection import (
     ModbusTimeoutError,
     ModbusUnit,
 )
-from modbus_connection.model import Component
+from modbus_connection.model import Component, PackedBitField
 
 from .alarms import ALARMS, counts_as, is_active
 from .battery import Battery
@@ -129,13 +131,13 @@ class RefuEss:
         try:
             try:
                 raw = await block.component.async_read_raw(notify=False)
-            except (ModbusConnectionError, ModbusTimeoutError):
+            except ModbusConnectionError, ModbusTimeoutError:
                 if not block.available:
                     raise
                 if not self._shared_link:
                     await self._disconnect()
                 raw = await block.component.async_read_raw(notify=False)
-        except (ModbusConnectionError, ModbusTimeoutError):
+        except ModbusConnectionError, ModbusTimeoutError:
             raise
         except ModbusError as err:
             block.failure = err
@@ -170,13 +172,9 @@ class RefuEss:
                 self._note_unknown_bits(key, entries, block)
 
     def _note_unknown_bits(self, key: str, entries: Iterable[BitEntry], block: Block) -> None:
-        declared = 0
-        for entry in entries:
-            placed = cast("Any", block.component.declared_fields[entry.key])
-            declared |= placed.mask
-            address = placed.address
+        placed = [cast("PackedBitField", block.component.declared_fields[entry.key]) for entry in entries]
         known = self.unknown_bits.get(key, 0)
-        unknown = block.words[address] & ~declared
+        unknown = block.words[placed[0].address] & ~reduce(or_, (field.mask for field in placed))
         if unknown & ~known:
             self.unknown_bits[key] = known | unknown
             _LOGGER.warning("Bits that nobody has described are set in %s: 0x%04X", key, unknown)
@@ -237,7 +235,7 @@ class RefuEss:
             entry
             for entry in ALARMS
             if self.blocks[entry.block].available
-            and is_active(entry, self.bit(entry))
+            and is_active(entry, value=self.bit(entry))
             and (entry.bit.group or 0) <= self.site.battery_groups
         )
 

@@ -104,13 +104,11 @@ def channel[F: RegisterField[Any]](
     nominal: Any = 0,
 ) -> F:
     """Declare the channel that a register field carries."""
-    FACTS[field] = Channel(
-        channel=name_in_table, name=name, role=role, part=part, nominal=nominal
-    )
+    FACTS[field] = Channel(channel=name_in_table, name=name, role=role, part=part, nominal=nominal)
     return field
 
 
-def flag(
+def flag(  # noqa: PLR0917 - a table reads best by position
     address: int,
     index: int,
     text: str,

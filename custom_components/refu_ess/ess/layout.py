@@ -1,7 +1,7 @@
 """Where the upper bits of InverterStatus lie, judged by what is read while the system runs.
 
-device.md 3.1: in system state Start with clear power flow "Mains OK" must be 1. It is bit 14 in the documented
-layout, where bit 14 has no meaning in the shifted one; there it is bit 13.
+In system state Start with clear power flow "Mains OK" must be 1. The channel table has it at bit 14; software from
+2018 on reads the same texts one place lower, so "Mains OK" at bit 13, and gives bit 14 no meaning.
 """
 
 from .enums import InverterStatusLayout, SystemState

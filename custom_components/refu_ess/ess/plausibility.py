@@ -16,13 +16,16 @@ _LOGGER = logging.getLogger(__name__)
 
 MAXIMUM_SOC_PERCENT = 100
 MAXIMUM_JUMP_KWH = 10
-"""device.md 10, row 21: a counter that rises by more between two polls was probably read torn."""
+"""A counter that rises by more between two polls was probably read torn: its two words belong together."""
 MAXIMUM_POWER_KW = 120
 """Generously above what the inverter can move; it widens the permitted jump after a gap in polling."""
 CONFIRMATIONS = 3
 """So often must a counter agree with itself before a jump or a fall is taken as real."""
 VOLTAGE_TOLERANCE = 0.1
-"""device.md 10, row 2: battery voltage and its twin at the inverter, as a share of the larger."""
+"""How far battery voltage and its twin at the inverter may lie apart, as a share of the larger.
+
+Some software reads the battery's voltage without the factor of 100; this would show it.
+"""
 
 
 @dataclass
@@ -73,11 +76,11 @@ class Plausibility:
 
     def judge_battery(self, battery: Battery, now: float) -> None:
         """Judge a fresh reading of the battery block."""
-        self._settle("soc", (battery.soc or 0) > MAXIMUM_SOC_PERCENT, battery.soc, None)
+        self._settle("soc", battery.soc, None, doubtful=(battery.soc or 0) > MAXIMUM_SOC_PERCENT)
         for name, counter in self._counters.items():
             reading = getattr(battery, name)
             shown = counter.accept(reading, now)
-            self._settle(name, shown != reading, reading, shown)
+            self._settle(name, reading, shown, doubtful=shown != reading)
 
     def judge_voltages(self, status: Status, battery: Battery) -> None:
         """Compare the battery's voltage with its twin, while the contactors between them are closed."""
@@ -87,9 +90,9 @@ class Plausibility:
             and min(here, there) > 0
             and abs(here - there) > VOLTAGE_TOLERANCE * max(here, there)
         )
-        self._settle("battery_voltage", apart, f"{here} V, at the inverter {there} V", None)
+        self._settle("battery_voltage", f"{here} V, at the inverter {there} V", None, doubtful=apart)
 
-    def _settle(self, name: str, doubtful: bool, reading: Any, shown: Any) -> None:
+    def _settle(self, name: str, reading: Any, shown: Any, *, doubtful: bool) -> None:
         """Show `shown` in place of a doubtful reading; say so once, and once when it is over."""
         if not doubtful:
             self.overrides.pop(name, None)

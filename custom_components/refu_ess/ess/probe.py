@@ -8,7 +8,7 @@ from .catalogue import BITS_BY_WORD, INPUT_BLOCKS
 from .device import RefuEss
 
 PHASE_TOLERANCE_W = 1000
-"""How far the sum of the phases may lie from the total: each of four values is rounded to 100 W and read at its own moment."""
+"""How far the sum of the phases may lie from the total: each value is rounded to 100 W and taken at its own moment."""
 MAXIMUM_VOLTAGE_V = 1500
 """The limit of low-voltage direct current equipment."""
 

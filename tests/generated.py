@@ -1,0 +1,112 @@
+"""What is written out from the declarations: the entities' English, the icons, and the tables of the README."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from custom_components.refu_ess.describe import BINARY_SENSORS, NUMBERS, SENSORS, Placed, english_entities, icons
+from custom_components.refu_ess.ess import BITS, CHANNELS, ChannelEntry, Part, Severity, counts_as
+
+ROOT = Path(__file__).parent.parent
+INTEGRATION = ROOT / "custom_components" / "refu_ess"
+PARTS = {Part.ESS: "ESS", Part.BATTERY: "Battery", Part.DCDC: "DC/DC converter"}
+
+
+def as_json(content: Any) -> str:
+    """Return the text of a JSON file."""
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def english() -> str:
+    """Return `translations/en.json` with its `entity` part written anew."""
+    content = json.loads((INTEGRATION / "translations" / "en.json").read_text())
+    return as_json({**content, "entity": english_entities()})
+
+
+def icon_file() -> str:
+    """Return `icons.json` with its `entity` part written anew."""
+    content = json.loads((INTEGRATION / "icons.json").read_text())
+    return as_json({**content, "entity": icons()})
+
+
+def _row(*cells: object) -> str:
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+def _address(entry: ChannelEntry) -> str:
+    return "" if entry.field is None else f"0x{entry.field.address:03X}"
+
+
+def _enabled(description: Placed) -> str:
+    return "on" if description.entity_registry_enabled_default else "off"
+
+
+def _channel_rows() -> Iterator[str]:
+    yield _row("Entity", "Part", "Channel", "Register", "Unit", "At first")
+    yield _row(*["---"] * 6)
+    for description in (*SENSORS, *NUMBERS):
+        entry = description.entry
+        yield _row(
+            entry.channel.name,
+            PARTS[description.part],
+            entry.channel.channel or "computed",
+            _address(entry),
+            entry.unit or "",
+            _enabled(description),
+        )
+
+
+def _bit_rows() -> Iterator[str]:
+    by_key = {description.key: description for description in BINARY_SENSORS}
+    yield _row("Entity", "Part", "Word", "Bit", "Shown on when", "Counts as", "At first")
+    yield _row(*["---"] * 7)
+    for entry in BITS:
+        part = f"Battery group {entry.bit.group}" if entry.bit.group else PARTS[entry.bit.part]
+        severity = "" if entry.bit.severity is Severity.INFO else counts_as(entry).value
+        yield _row(
+            entry.bit.name,
+            part,
+            entry.word.channel.channel,
+            entry.field.start,
+            0 if entry.bit.severity is Severity.READY else 1,
+            severity,
+            _enabled(by_key[entry.key]),
+        )
+
+
+def _condition_rows() -> Iterator[str]:
+    english_names = english_entities()["binary_sensor"]
+    yield _row("Entity", "On when")
+    yield _row("---", "---")
+    for description in BINARY_SENSORS:
+        if description.entry is None:
+            meaning = {
+                "fault": "any fault is active",
+                "warning": "any warning is active",
+                "charging": "active power is negative",
+            }.get(description.key, "any alarm of its kind is active")
+            yield _row(english_names[description.key]["name"], meaning)
+
+
+TABLES = {"conditions": _condition_rows, "channels": _channel_rows, "bits": _bit_rows}
+
+
+def readme() -> str:
+    """Return the README with its tables written anew, each between its two markers."""
+    text = (ROOT / "README.md").read_text()
+    for name, rows in TABLES.items():
+        start, end = f"<!-- {name}: generated -->", f"<!-- {name}: end -->"
+        before, rest = text.split(start)
+        after = rest.split(end)[1]
+        text = before + start + "\n\n" + "\n".join(rows()) + "\n\n" + end + after
+    return text
+
+
+FILES = {
+    INTEGRATION / "translations" / "en.json": english,
+    INTEGRATION / "icons.json": icon_file,
+    ROOT / "README.md": readme,
+}
+
+assert len(CHANNELS) == len(SENSORS) + len(NUMBERS)

@@ -1,0 +1,98 @@
+"""What is published: the generated parts are fresh, the translations complete, the manifests in step."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from awesomeversion import AwesomeVersion
+from packaging.requirements import Requirement
+
+from .generated import FILES, INTEGRATION, ROOT
+
+LANGUAGES = sorted(path for path in (INTEGRATION / "translations").glob("*.json"))
+
+
+def load(path: Path) -> Any:
+    """Return the content of a JSON file."""
+    return json.loads(path.read_text())
+
+
+def strings(content: dict[str, Any], at: str = "") -> Iterator[tuple[str, str]]:
+    """Yield every text with its place."""
+    for key, value in content.items():
+        if isinstance(value, dict):
+            yield from strings(value, f"{at}.{key}")
+        else:
+            yield f"{at}.{key}", value
+
+
+ENGLISH = dict(strings(load(INTEGRATION / "translations" / "en.json")))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_generated_parts_are_fresh(path: Path, pytestconfig: pytest.Config) -> None:
+    """The declarations are what is published; `--snapshot-update` writes it anew."""
+    fresh = FILES[path]()
+    if pytestconfig.option.update_snapshots:
+        path.write_text(fresh)
+    assert path.read_text() == fresh
+
+
+@pytest.mark.parametrize("path", LANGUAGES, ids=lambda path: path.stem)
+def test_languages_say_the_same(path: Path) -> None:
+    """Every language has every text, with the same placeholders."""
+    found = dict(strings(load(path)))
+    assert found.keys() == ENGLISH.keys()
+    for place, text in found.items():
+        assert sorted(re.findall(r"{\w+}", text)) == sorted(re.findall(r"{\w+}", ENGLISH[place])), place
+        assert text == text.strip(), place
+
+
+def test_german_is_there() -> None:
+    """The interface speaks German beside English."""
+    assert [path.stem for path in LANGUAGES] == ["de", "en"]
+
+
+@pytest.mark.parametrize("path", LANGUAGES, ids=lambda path: path.stem)
+def test_entities_are_told_apart(path: Path) -> None:
+    """No two entities of one device and platform have one name."""
+    from custom_components.refu_ess.describe import DESCRIPTIONS  # noqa: PLC0415
+
+    words = load(path)["entity"]
+    for platform, descriptions in DESCRIPTIONS.items():
+        names = [(one.part, one.group, words[platform][one.key]["name"]) for one in descriptions]
+        assert len(names) == len(set(names)), sorted(name for name in names if names.count(name) > 1)
+
+
+def test_manifest() -> None:
+    """The manifest keeps Home Assistant's own pins possible and names a version that can be read."""
+    manifest = load(INTEGRATION / "manifest.json")
+    assert AwesomeVersion(manifest["version"]).valid
+    assert list(manifest) == ["domain", "name", *sorted(set(manifest) - {"domain", "name"})]
+    ranges = {one.name: one.specifier for one in map(Requirement, manifest["requirements"])}
+    assert all("==" not in str(specifier) for specifier in ranges.values())
+    assert "3.13.1" in ranges["pymodbus"]
+    assert "4.12.4" in ranges["modbus-connection"]
+    assert "4.12.7" in ranges["modbus-connection"]
+
+
+def test_minimum_version() -> None:
+    """HACS and the tests speak of the same Home Assistant."""
+    assert load(ROOT / "hacs.json")["homeassistant"] == "2026.10.0"
+
+
+def test_quality_scale() -> None:
+    """Every rule of the claimed level is done, or exempt with a reason."""
+    import yaml  # noqa: PLC0415
+
+    rules = yaml.safe_load((INTEGRATION / "quality_scale.yaml").read_text())["rules"]
+    for name, rule in rules.items():
+        if isinstance(rule, dict):
+            assert rule["status"] in ("done", "exempt"), name
+            assert rule["comment"], name
+        else:
+            assert rule == "done", name
+    assert len(rules) == 54
