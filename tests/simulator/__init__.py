@@ -1,0 +1,7 @@
+"""A simulated REFU ESS: `python -m tests.simulator --help`."""
+
+from .commands import carry_out
+from .model import Battery, Model, State
+from .server import LoggedWrite, Simulator, pseudo_terminal
+
+__all__ = ["Battery", "LoggedWrite", "Model", "Simulator", "State", "carry_out", "pseudo_terminal"]

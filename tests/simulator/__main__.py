@@ -1,0 +1,95 @@
+"""The command line of the simulated ESS."""
+
+import argparse
+import asyncio
+import contextlib
+import signal
+from contextlib import ExitStack
+from pathlib import Path
+
+from .commands import HELP, lively, play, read_scenario, serve_control
+from .model import Model, State
+from .server import Simulator, pseudo_terminal
+
+STATES = {"running": State.START, "standby": State.STANDBY, "stopped": State.STOP}
+EXAMPLE = Path(__file__).parent / "example_scenario.json"
+
+
+def address(text: str) -> tuple[str, int]:
+    """Take HOST:PORT apart."""
+    host, _, port = text.rpartition(":")
+    return host or "127.0.0.1", int(port)
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.simulator",
+        description="A simulated REFU ESS on Modbus. It answers input registers 0x100 to 0x118 and 0x11A to 0x155"
+        " (function 4), holding registers 0x200 to 0x20A (function 3), and takes writes to the latter (functions"
+        " 6 and 16). Everything else is refused. Ctrl-C ends it.",
+        epilog="Commands for --control (one JSON object a line, for example by `nc HOST PORT`) and --scenario"
+        f' (a JSON list, each with "at": seconds):\n\n{HELP}\nAn example: {EXAMPLE.name}, beside this program.',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--tcp", type=address, metavar="HOST:PORT", help="Modbus TCP (default 127.0.0.1:5020)")
+    parser.add_argument("--rtu-over-tcp", type=address, metavar="HOST:PORT", help="RTU frames over TCP")
+    parser.add_argument("--serial", metavar="PATH", help="RTU on a serial port")
+    parser.add_argument("--pty", action="store_true", help="RTU on a pair of pseudo-terminals; prints the other end")
+    parser.add_argument("--control", type=address, metavar="HOST:PORT", help="take commands there")
+    parser.add_argument("--scenario", type=Path, metavar="FILE", help="play a scenario")
+    parser.add_argument("--profile", choices=("lively", "idle"), default="lively", help="what it does unasked")
+    parser.add_argument("--state", choices=STATES, default="running", help="how it starts")
+    parser.add_argument("--soc", type=float, default=62.0, metavar="PERCENT", help="state of charge at first")
+    parser.add_argument("--groups", type=int, default=4, choices=range(1, 5), help="battery groups")
+    parser.add_argument(
+        "--layout", choices=("documented", "shifted"), default="documented", help="upper bits of InverterStatus"
+    )
+    parser.add_argument("--unit", type=int, default=1, metavar="N", help="unit ID")
+    parser.add_argument("--speed", type=float, default=1.0, metavar="N", help="how much faster its time goes")
+    return parser.parse_args()
+
+
+async def main() -> None:
+    """Serve until the end is asked for."""
+    args = arguments()
+    if not (args.tcp or args.rtu_over_tcp or args.serial or args.pty):
+        args.tcp = ("127.0.0.1", 5020)
+    ended = asyncio.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(name, ended.set)
+    model = Model(soc=args.soc, groups=args.groups, shifted=args.layout == "shifted", state=STATES[args.state])
+    with ExitStack() as stack:
+        serial = args.serial
+        if args.pty:
+            serial, other_end = stack.enter_context(pseudo_terminal())
+            print(f"serial RTU: {other_end}", flush=True)
+        sim = Simulator(
+            model,
+            tcp=args.tcp,
+            rtu_over_tcp=args.rtu_over_tcp,
+            serial=serial,
+            unit=args.unit,
+            speed=args.speed,
+        )
+        async with sim, asyncio.TaskGroup() as tasks:
+            for name, cable in sim.cables.items():
+                print(f"{name}: {cable.host}:{cable.port}", flush=True)
+            background = []
+            if args.profile == "lively":
+                background.append(tasks.create_task(lively(sim)))
+            if args.scenario:
+                background.append(tasks.create_task(play(sim, read_scenario(args.scenario))))
+            if args.control:
+                control = await serve_control(sim, *args.control)
+                print(f"control: {args.control[0]}:{args.control[1]}", flush=True)
+            await ended.wait()
+            for task in background:
+                task.cancel()
+            if args.control:
+                control.close()
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(main())

@@ -1,0 +1,127 @@
+"""What the simulated ESS answers: the model's values as words, laid out by the declared channels."""
+
+from typing import Any
+
+from ._ess import ess
+from .model import State
+
+ADDRESSES = {
+    entry.key: range(entry.field.address, entry.field.address + entry.field.count)
+    for entry in ess.REGISTER_CHANNELS
+    if entry.field is not None
+}
+FIELDS = {entry.key: entry.field for entry in ess.REGISTER_CHANNELS}
+BITS = {entry.key: entry for entry in ess.BITS}
+READY = [entry.key for entry in ess.BITS if entry.bit.severity is ess.Severity.READY]
+NORMAL = ["inverter_ready_to_power_on", "inverter_ready_for_operating", "mains_ok", "dcdc_ready_to_power_on"]
+RUNNING = [
+    "inverter_enabled",
+    "inverter_power_mode",
+    "ac_relays_closed",
+    "dc_relay_1_closed",
+    "dc_relay_2_closed",
+    "dcdc_enabled",
+    "dcdc_ready_for_operating",
+    "dcdc_power_mode",
+]
+
+
+class Registers:
+    """The words of one model, with what scenarios put in their place."""
+
+    def __init__(self, model: Any) -> None:
+        """Take the model that the values come from."""
+        self.model = model
+        self.alarms: dict[str, bool] = {}
+        """Bits that a scenario holds set or clear, by key."""
+        self.masks: dict[str, int] = {}
+        """Further bits that are set, by the key of their word: also such that nobody declared."""
+        self.overrides: dict[str, float] = {}
+        """Values that a scenario holds, by key, in the channel's unit."""
+        self.raw: dict[int, int] = {}
+        """Words that a scenario holds, by address."""
+
+    def words(self) -> dict[int, int]:
+        """Return every word that can be read, by address."""
+        found: dict[int, int] = {0x134: 0}  # in the battery's block, without a meaning
+        for key, value in (self._values() | self.overrides).items():
+            field = FIELDS[key]
+            assert field is not None
+            for address, word in zip(ADDRESSES[key], field.encode(value), strict=True):
+                found[address] = word & 0xFFFF
+        for key in self._lit():
+            entry = BITS[key]
+            moved = self.model.shifted and entry.bit.depends_on_layout
+            found[entry.field.address] |= entry.field.mask >> 1 if moved else entry.field.mask
+        for key, mask in self.masks.items():
+            found[ADDRESSES[key][0]] |= mask
+        return found | self.raw
+
+    def _lit(self) -> set[str]:
+        model = self.model
+        lit = {*READY, *NORMAL, *(f"group_{group}_operating" for group in range(1, model.groups + 1))}
+        if model.state is State.START:
+            lit |= set(RUNNING)
+        else:
+            lit -= {f"group_{group}_operating" for group in range(1, model.groups + 1)}
+        if model.state is State.FAULT:
+            lit.add("inverter_fault")
+        if model.start_error:
+            lit.add("connect_error")
+        lit |= {key for key, on in self.alarms.items() if on}
+        return lit - {key for key, on in self.alarms.items() if not on}
+
+    def _values(self) -> dict[str, float]:
+        model = self.model
+        power, reactive = round(model.power_w / 100) * 100, round(model.reactive_var / 100) * 100
+        phases = _thirds(power, model.phases_w if any(model.phases_w) else None)
+        phases_var = _thirds(reactive, model.phases_var if any(model.phases_var) else None)
+        ampere = [abs(value) / 230 for value in phases]
+        values: dict[str, float] = dict.fromkeys(FIELDS, 0)
+        values |= {
+            "system_state": model.state,
+            "error_code": model.error_code,
+            "battery_current_pcs": model.current,
+            "battery_voltage_pcs": model.voltage * 0.998,
+            "current": sum(ampere),
+            "active_power": power,
+            "reactive_power": reactive,
+            "battery_state": model.battery,
+            "battery_voltage": model.voltage,
+            "battery_current": model.current,
+            "battery_power": power,
+            "soc": round(model.soc),
+            "allowed_charge_current": -model.allowed_charge_w / model.voltage,
+            "allowed_discharge_current": model.allowed_discharge_w / model.voltage,
+            "allowed_charge": -model.allowed_charge_w,
+            "allowed_discharge": model.allowed_discharge_w,
+            "battery_charge_energy": int(model.charged_kwh),
+            "battery_discharge_energy": int(model.discharged_kwh),
+            "battery_highest_voltage": round(model.cell_mv) + 8,
+            "battery_lowest_voltage": round(model.cell_mv) - 9,
+            "battery_highest_temperature": round(model.temperature) + 1,
+            "battery_lowest_temperature": round(model.temperature) - 1,
+            "pcs_allowed_charge": 100_000 if model.state is State.START else 0,
+            "pcs_allowed_discharge": 100_000 if model.state is State.START else 0,
+            "set_work_state": model.work_state,
+            "set_system_error_reset": model.reset,
+            "set_operation_mode": model.mode,
+            "set_active_power": model.total_w,
+            "set_reactive_power": model.total_var,
+        }
+        for index, code in enumerate(model.error_log, 1):
+            values[f"error_log_{index}"] = code
+        for index, phase in enumerate(("l1", "l2", "l3")):
+            values[f"current_{phase}"] = ampere[index]
+            values[f"active_power_{phase}"] = phases[index]
+            values[f"reactive_power_{phase}"] = phases_var[index]
+            values[f"set_active_power_{phase}"] = model.phases_w[index]
+            values[f"set_reactive_power_{phase}"] = model.phases_var[index]
+        return values
+
+
+def _thirds(total: float, wanted: list[float] | None) -> list[float]:
+    """Split a power over the phases in steps of 100, as wanted or evenly, so that they sum to it."""
+    shares = [total / 3] * 3 if wanted is None or not sum(wanted) else [total * one / sum(wanted) for one in wanted]
+    first, second = (round(share / 100) * 100 for share in shares[:2])
+    return [first, second, total - first - second]

@@ -1,0 +1,249 @@
+"""The simulated ESS on the wire: a pymodbus server that answers what the device would."""
+
+import asyncio
+import contextlib
+import os
+import tty
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from pymodbus import FramerType
+from pymodbus.constants import ExcCodes
+from pymodbus.exceptions import NoSuchIdException
+from pymodbus.server import ModbusSerialServer, ModbusTcpServer
+from pymodbus.simulator import DataType, SimData, SimDevice
+
+from .cable import Cable
+from .model import Model
+from .registers import ADDRESSES, FIELDS, Registers
+
+READ_INPUT = 4
+INPUT_BLOCKS = (range(0x100, 0x119), range(0x11A, 0x156))
+HOLDING_BLOCK = range(0x200, 0x20B)
+TICK_S = 0.1
+
+
+@dataclass(frozen=True)
+class LoggedWrite:
+    """A write that arrived, whether it was taken or not."""
+
+    seconds: float
+    """Simulated time."""
+    function: int
+    address: int
+    values: tuple[int, ...]
+    outcome: str
+    """`done`, `refused` or `ignored`."""
+
+
+@dataclass
+class Behaviour:
+    """How the device answers beyond its physics."""
+
+    exception: int | None = None
+    """A Modbus exception code for every request."""
+    refused: list[range] = field(default_factory=list)
+    """Addresses that it does not know (exception 2)."""
+    writes: str = "done"
+    """`done`, `refused` (exception 4) or `ignored` (acknowledged, without effect)."""
+    second_master_w: float | None = None
+    """What somebody else writes to SetActivePower at every tick."""
+
+
+async def _nobody(*_: object) -> None:
+    """Leave a request unanswered."""
+    raise NoSuchIdException
+
+
+class Simulator:
+    """An ESS that can be reached. Use it as an asynchronous context manager."""
+
+    def __init__(
+        self,
+        model: Model | None = None,
+        *,
+        tcp: tuple[str, int] | None = ("127.0.0.1", 0),
+        rtu_over_tcp: tuple[str, int] | None = None,
+        serial: str | None = None,
+        unit: int = 1,
+        speed: float = 1.0,
+    ) -> None:
+        """Take the model and where to listen; port 0 takes a free one, `speed` 0 lets time stand still."""
+        self.model = model or Model()
+        self.registers = Registers(self.model)
+        self.behaviour = Behaviour()
+        self.write_log: list[LoggedWrite] = []
+        self.requests = 0
+        self.cables = {
+            name: Cable(*address)
+            for name, address in (("tcp", tcp), ("rtu_over_tcp", rtu_over_tcp))
+            if address is not None
+        }
+        self.unit = unit
+        self.speed = speed
+        self._serial = serial
+        self._servers: list[ModbusTcpServer | ModbusSerialServer] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._device_ports: dict[str, int] = {}
+
+    @property
+    def wire(self) -> Cable:
+        """The first cable."""
+        return next(iter(self.cables.values()))
+
+    @property
+    def port(self) -> int:
+        """The port of the first cable."""
+        return self.wire.port
+
+    async def __aenter__(self) -> Self:
+        """Listen."""
+        framers = {"tcp": FramerType.SOCKET, "rtu_over_tcp": FramerType.RTU}
+        for name, cable in self.cables.items():
+            server = ModbusTcpServer(
+                self._device(), framer=framers[name], address=("127.0.0.1", 0), ignore_missing_devices=True
+            )
+            await server.listen()
+            self._servers.append(server)
+            self._device_ports[name] = server.transport.sockets[0].getsockname()[1]
+            await cable.plug(self._device_ports[name])
+        if self._serial is not None:
+            serial = ModbusSerialServer(
+                self._device(), framer=FramerType.RTU, port=self._serial, ignore_missing_devices=True
+            )
+            await serial.listen()
+            self._servers.append(serial)
+        self._tasks.append(asyncio.create_task(self._live()))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close everything."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for cable in self.cables.values():
+            await cable.unplug()
+        for server in self._servers:
+            await server.shutdown()
+
+    async def unplug(self) -> None:
+        """Pull the cables."""
+        for cable in self.cables.values():
+            await cable.unplug()
+
+    async def plug(self) -> None:
+        """Put the cables in again, at the same ports."""
+        for name, cable in self.cables.items():
+            await cable.plug(self._device_ports[name])
+
+    def heal(self) -> None:
+        """Mend the wires and let the device answer as it should; alarms and overrides stay."""
+        for cable in self.cables.values():
+            cable.heal()
+        self.behaviour = Behaviour()
+
+    async def _live(self) -> None:
+        """Let time go by."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            if self.behaviour.second_master_w is not None:
+                self.model.total_w = self.behaviour.second_master_w
+            self.model.step(TICK_S * self.speed)
+
+    def _device(self) -> list[SimDevice]:
+        blocks = [
+            SimData(block.start, values=[0] * len(block), datatype=DataType.REGISTERS)
+            for block in (*INPUT_BLOCKS, HOLDING_BLOCK)
+        ]
+        # Unit 0 stands for every other unit.
+        return [SimDevice(self.unit, blocks, action=self._answer), SimDevice(0, blocks, action=_nobody)]
+
+    async def _answer(
+        self,
+        function: int,
+        start: int,
+        address: int,
+        count: int,
+        registers: list[int],
+        values: list[int] | list[bool] | None,
+    ) -> ExcCodes | None:
+        """Serve one request."""
+        self.requests += 1
+        if (refusal := self._refusal(function, set(range(address, address + count)))) is not None:
+            return refusal
+        if values is not None:
+            return self._take(function, address, tuple(int(value) for value in values))
+        words = self.registers.words()
+        for one in range(address, address + count):
+            registers[one - start] = words[one]
+        return None
+
+    def _refusal(self, function: int, asked: set[int]) -> ExcCodes | None:
+        """Return the exception that a request deserves."""
+        if self.behaviour.exception is not None:
+            return ExcCodes(self.behaviour.exception)
+        blocks = INPUT_BLOCKS if function == READ_INPUT else (HOLDING_BLOCK,)
+        # pymodbus lets a request run over the gap between two blocks.
+        known = any(asked <= set(block) for block in blocks)
+        if not known or any(asked & set(refused) for refused in self.behaviour.refused):
+            return ExcCodes.ILLEGAL_ADDRESS
+        return None
+
+    def _take(self, function: int, address: int, values: tuple[int, ...]) -> ExcCodes | None:
+        outcome = self.behaviour.writes
+        self.write_log.append(LoggedWrite(self.model.seconds, function, address, values, outcome))
+        if outcome == "refused":
+            return ExcCodes.DEVICE_FAILURE
+        if outcome == "done":
+            for offset, word in enumerate(values):
+                self._write(address + offset, word)
+        return None
+
+    def _write(self, address: int, word: int) -> None:
+        key = next(key for key, addresses in ADDRESSES.items() if address in addresses)
+        declared = FIELDS[key]
+        assert declared is not None
+        value = declared.decode([word])
+        model = self.model
+        match key:
+            case "set_work_state":
+                model.write_work_state(word)
+            case "set_system_error_reset":
+                model.write_reset(word)
+            case "set_operation_mode":
+                model.mode = word
+            case "set_active_power":
+                model.total_w = value
+            case "set_reactive_power":
+                model.total_var = value
+            case _:
+                phase = int(key[-1]) - 1
+                (model.phases_w if "active_power" in key and "reactive" not in key else model.phases_var)[phase] = value
+
+
+@contextlib.contextmanager
+def pseudo_terminal():  # noqa: ANN201 - a context manager of two paths
+    """Give the paths of two serial ports whose lines are connected."""
+    first, first_end = os.openpty()
+    second, second_end = os.openpty()
+    for end in (first, first_end, second, second_end):
+        tty.setraw(end)
+        os.set_blocking(end, False)
+    loop = asyncio.get_running_loop()
+
+    def pass_on(source: int, target: int) -> None:
+        with contextlib.suppress(OSError):
+            os.write(target, os.read(source, 4096))
+
+    loop.add_reader(first, pass_on, first, second)
+    loop.add_reader(second, pass_on, second, first)
+    try:
+        yield os.ttyname(first_end), os.ttyname(second_end)
+    finally:
+        loop.remove_reader(first)
+        loop.remove_reader(second)
+        for end in (first, first_end, second, second_end):
+            os.close(end)

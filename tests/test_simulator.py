@@ -1,0 +1,268 @@
+"""The simulated ESS against what is known of the device: addresses and words typed from its documentation."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from pymodbus.client import AsyncModbusTcpClient
+from pymodbus.exceptions import ModbusIOException
+
+from .simulator import Model, Simulator, State, carry_out
+from .simulator.__main__ import EXAMPLE
+from .simulator.commands import COMMANDS, HELP
+
+pytestmark = pytest.mark.usefixtures("socket_enabled")
+
+
+@pytest.fixture
+async def sim() -> AsyncIterator[Simulator]:
+    """An ESS at rest whose time stands still."""
+    async with Simulator(speed=0) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+async def client(sim: Simulator) -> AsyncIterator[AsyncModbusTcpClient]:
+    """A client of its own kind, not ours."""
+    client = AsyncModbusTcpClient("127.0.0.1", port=sim.port, timeout=0.5, retries=0, reconnect_delay=0)
+    assert await client.connect()
+    yield client
+    client.close()
+
+
+async def words(client: AsyncModbusTcpClient, address: int, count: int) -> list[int]:
+    """Read input registers."""
+    return (await client.read_input_registers(address, count=count)).registers
+
+
+async def test_both_input_blocks(client: AsyncModbusTcpClient) -> None:
+    """The two blocks answer in one request each."""
+    assert len(await words(client, 0x100, 25)) == 25
+    assert len(await words(client, 0x11A, 60)) == 60
+
+
+@pytest.mark.parametrize(("address", "count"), [(0x119, 1), (0x118, 3), (0xFF, 1), (0x156, 1), (0x200, 1)])
+async def test_unknown_input_registers(client: AsyncModbusTcpClient, address: int, count: int) -> None:
+    """What the reference never reads is refused with exception 2."""
+    assert (await client.read_input_registers(address, count=count)).exception_code == 2
+
+
+async def test_function_3_reads_settings_only(client: AsyncModbusTcpClient) -> None:
+    """Function 3 serves 0x200 to 0x20A and nothing else."""
+    assert (await client.read_holding_registers(0x200, count=3)).registers == [1, 0, 0]
+    assert (await client.read_holding_registers(0x100, count=1)).exception_code == 2
+
+
+async def test_other_unit_gets_no_answer(client: AsyncModbusTcpClient) -> None:
+    """Another unit ID is met with silence."""
+    with pytest.raises(ModbusIOException):
+        await client.read_input_registers(0x100, count=1, device_id=9)
+
+
+async def test_healthy_words(client: AsyncModbusTcpClient) -> None:
+    """System state Start, battery state Start, readiness bits set, 62 %, energies with the low word first."""
+    status, battery = await words(client, 0x100, 25), await words(client, 0x11A, 60)
+    assert status[0] == 4
+    assert status[1] == 0b110_0000_0000
+    assert status[2] == 0b1_0111
+    assert status[3] >> 14 & 1  # Mains OK in the documented layout
+    assert battery[0x11C - 0x11A] == 3
+    assert battery[0x121 - 0x11A] == 62
+    assert battery[0x124 - 0x11A] == 1000  # a magnitude in steps of 100 W
+    assert battery[0x126 - 0x11A : 0x12A - 0x11A] == [12_345, 0, 100_000 & 0xFFFF, 1]
+    assert abs(battery[0x11E - 0x11A] - status[8]) < 20  # both in steps of 0.1 V
+
+
+async def test_shifted_layout(client: AsyncModbusTcpClient, sim: Simulator) -> None:
+    """In the shifted layout Mains OK is bit 13 and bit 14 is clear; the lower bits stay."""
+    documented = (await words(client, 0x103, 1))[0]
+    sim.model.shifted = True
+    shifted = (await words(client, 0x103, 1))[0]
+    assert shifted & 0xF == documented & 0xF
+    assert shifted >> 7 == documented >> 8
+
+
+async def test_charging_is_negative(client: AsyncModbusTcpClient, sim: Simulator) -> None:
+    """A setpoint of -20 kW charges: power reads -200 in words of 100 W, and the state of charge rises."""
+    sim.model.total_w = -20_000
+    sim.model.step(3600)
+    status = await words(client, 0x100, 25)
+    assert status[0x0D] == 0x10000 - 200
+    assert sum((word ^ 0x8000) - 0x8000 for word in status[0x0E:0x11]) == -200
+    assert pytest.approx(sim.model.soc, abs=0.1) == 62 + 20 * 0.95 / 130 * 100
+    assert sim.model.charged_kwh == pytest.approx(12_365, abs=0.1)
+
+
+async def test_power_ends_at_full_and_empty(sim: Simulator) -> None:
+    """Allowed charge tapers to 0 at 100 %, allowed discharge at 0 %."""
+    sim.model.total_w = -100_000
+    sim.model.step(3 * 3600)
+    assert sim.model.soc > 99.5
+    assert sim.model.allowed_discharge_w == 100_000
+    sim.model.total_w = 100_000
+    sim.model.step(6 * 3600)
+    assert sim.model.soc < 0.5
+    assert sim.model.power_w < 5_000
+
+
+@pytest.mark.parametrize(("soc", "setpoint"), [(100, 3_000), (0, -3_000)])
+def test_dead_band(soc: float, setpoint: float) -> None:
+    """Full or empty, it cannot hold a power within 5 kW."""
+    model = Model(soc=soc, total_w=setpoint)
+    model.step(5)
+    assert model.power_w == 0
+    model.total_w = setpoint * 2
+    model.step(5)
+    assert abs(model.power_w) == pytest.approx(6_000, rel=0.01)
+
+
+def test_states_from_power_on() -> None:
+    """Stop, Init, Pre-operation and Standby follow by themselves, and no further."""
+    model, seen = Model(state=State.STOP), []
+    model._in_state = 0
+    for _ in range(60):
+        model.step(1)
+        seen.append(model.state)
+    assert list(dict.fromkeys(seen)) == [State.STOP, State.INIT, State.PRE_OPERATION, State.STANDBY]
+
+
+async def test_start_works_in_standby_alone(client: AsyncModbusTcpClient, sim: Simulator) -> None:
+    """START is taken in Standby; in Pre-operation it does nothing; STOP leads back to Standby."""
+    sim.model.state = State.PRE_OPERATION
+    await client.write_registers(0x200, [1])
+    assert (await words(client, 0x11C, 1)) == [0]
+    sim.model.state = State.STANDBY
+    await client.write_registers(0x200, [1])
+    assert (await words(client, 0x11C, 1)) == [2]
+    sim.model.step(10)
+    assert (await words(client, 0x100, 1)) == [4]
+    await client.write_register(0x200, 0)
+    assert (await words(client, 0x100, 1)) == [3]
+
+
+async def test_power_during_start_is_an_error(client: AsyncModbusTcpClient, sim: Simulator) -> None:
+    """Power that is commanded while the system starts raises a fault; a reset after zero clears it."""
+    sim.model.state = State.STANDBY
+    await client.write_registers(0x203, [100])
+    await client.write_registers(0x200, [1])
+    sim.model.step(2)
+    status = await words(client, 0x100, 25)
+    assert (status[0], status[4]) == (5, 0x0451)
+    assert (await words(client, 0x146, 1)) == [0x0451]
+    await client.write_registers(0x201, [1])
+    assert (await words(client, 0x100, 1)) == [5]  # the cause is still there
+    await client.write_registers(0x203, [0])
+    await client.write_registers(0x201, [0])
+    await client.write_registers(0x201, [1])
+    assert (await words(client, 0x100, 1)) == [1]
+
+
+async def test_setpoints_are_kept_and_logged(client: AsyncModbusTcpClient, sim: Simulator) -> None:
+    """Phases are written in one request, read back, kept for ever, and every write is in the log."""
+    await client.write_registers(0x204, [10, 0xFFF6, 5])
+    sim.model.step(86_400)
+    assert (await client.read_holding_registers(0x204, count=3)).registers == [10, 0xFFF6, 5]
+    assert [(one.function, one.address, one.values, one.outcome) for one in sim.write_log] == [
+        (16, 0x204, (10, 0xFFF6, 5), "done")
+    ]
+
+
+async def test_writes_can_be_refused_or_ignored(client: AsyncModbusTcpClient, sim: Simulator) -> None:
+    """A refused write has exception 4, an ignored one is acknowledged; neither takes effect."""
+    sim.behaviour.writes = "refused"
+    assert (await client.write_registers(0x203, [10])).exception_code == 4
+    sim.behaviour.writes = "ignored"
+    assert not (await client.write_registers(0x203, [10])).isError()
+    assert (await client.read_holding_registers(0x203, count=1)).registers == [0]
+    assert [one.outcome for one in sim.write_log] == ["refused", "ignored"]
+
+
+async def test_second_master(client: AsyncModbusTcpClient, sim: Simulator) -> None:
+    """Somebody else's setpoint comes back whatever is written."""
+    await carry_out(sim, {"do": "second_master", "watts": 5000})
+    await client.write_registers(0x203, [10])
+    await asyncio.sleep(0.3)
+    assert (await client.read_holding_registers(0x203, count=1)).registers == [50]
+
+
+async def test_alarms_values_and_unknown_bits(client: AsyncModbusTcpClient, sim: Simulator) -> None:
+    """What a scenario holds is what is read, until it lets go."""
+    for command in (
+        {"do": "alarm", "key": "fog_alarm"},
+        {"do": "bits", "key": "battery_fault_9", "mask": 1},
+        {"do": "value", "key": "battery_lowest_temperature", "value": -5},
+        {"do": "raw", "address": 0x121, "word": 255},
+    ):
+        await carry_out(sim, command)
+    battery = await words(client, 0x11A, 60)
+    assert battery[0x140 - 0x11A] == 1 << 7
+    assert battery[0x13F - 0x11A] == 1
+    assert battery[0x12E - 0x11A] == 0x10000 - 5
+    assert battery[0x121 - 0x11A] == 255
+    await carry_out(sim, {"do": "release"})
+    assert (await words(client, 0x140, 1)) == [0]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"do": "silence"},
+        {"do": "half_open"},
+        {"do": "delay", "seconds": 2},
+        {"do": "drop"},
+        {"do": "disturb", "how": "garbage"},
+        {"do": "disturb", "how": "short_frame"},
+        {"do": "disturb", "how": "wrong_unit"},
+        {"do": "disturb", "how": "wrong_transaction"},
+    ],
+    ids=lambda one: one.get("how", one["do"]),
+)
+async def test_wire_faults(client: AsyncModbusTcpClient, sim: Simulator, fault: dict[str, object]) -> None:
+    """A fault on the wire leaves the client without an answer; mended, a new connection has one."""
+    await carry_out(sim, fault)
+    with pytest.raises(Exception, match=r"."):
+        await client.read_input_registers(0x100, count=1)
+    await carry_out(sim, {"do": "heal"})
+    client.close()
+    assert await client.connect()
+    assert (await words(client, 0x100, 1)) == [4]
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [({"do": "exception", "code": 6}, 6), ({"do": "refuse_block", "from": 0x100, "to": 0x118}, 2)],
+    ids=["busy", "refused"],
+)
+async def test_exceptions(client: AsyncModbusTcpClient, sim: Simulator, fault: dict[str, object], code: int) -> None:
+    """Exceptions come as they are asked for."""
+    await carry_out(sim, fault)
+    assert (await client.read_input_registers(0x100, count=1)).exception_code == code
+
+
+async def test_cable(sim: Simulator) -> None:
+    """A pulled cable refuses connections; put in again it is the same port."""
+    port = sim.port
+    await sim.unplug()
+    with pytest.raises(OSError, match=r"refused|failed"):
+        await asyncio.open_connection("127.0.0.1", port)
+    await sim.plug()
+    assert sim.port == port
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{}, {"do": "x"}, {"do": "alarm"}, {"do": "alarm", "key": "x"}, {"do": "disturb", "how": "x"}]
+)
+async def test_wrong_commands(sim: Simulator, wrong: dict[str, str]) -> None:
+    """A command that makes no sense is refused by name."""
+    with pytest.raises(ValueError, match=r"."):
+        await carry_out(sim, wrong)
+
+
+async def test_example_scenario(sim: Simulator) -> None:
+    """Every step of the example can be carried out, and the help names every command."""
+    for command in json.loads(EXAMPLE.read_text()):
+        await carry_out(sim, {key: value for key, value in command.items() if key != "at"})
+    assert all(f'"do": "{name}"' in HELP for name in COMMANDS)
