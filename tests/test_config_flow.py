@@ -271,6 +271,19 @@ async def test_reconfigure_keeps_every_entity(
     assert identities() == before
 
 
+async def test_reconfigure_at_the_same_endpoint(
+    hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit, connection: Any
+) -> None:
+    """The entry makes way for the probe: a gateway may take one client only."""
+    connection.for_unit(2).input.update(unit.input)
+    answers = {key: value for key, value in TCP_FORM.items() if key != "name"}
+    answers["connection"] = {"unit_id": 2, "share_connection": False}
+    result = await submit(hass, await choose(hass, "tcp", await loaded.start_reconfigure_flow(hass)), answers)
+    assert result["reason"] == "reconfigure_successful"
+    assert loaded.data["unit_id"] == 2
+    assert loaded.state is ConfigEntryState.LOADED
+
+
 async def test_reconfigure_shows_what_is_set(hass: HomeAssistant, loaded: MockConfigEntry) -> None:
     """The form of the present transport is filled in; the others are empty."""
     form = await choose(hass, "tcp", await loaded.start_reconfigure_flow(hass))

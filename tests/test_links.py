@@ -1,4 +1,4 @@
-"""The integration against a simulated ESS on real sockets: every transport over both links, and a wire that misbehaves."""
+"""The integration on real sockets: every transport over both links, and a wire that misbehaves."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,6 +1,5 @@
 """Errors of the Modbus library in Home Assistant's words; nothing else translates them."""
 
-from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.update_coordinator import UpdateFailed
 from modbus_connection import (
     IllegalDataAddressError,
@@ -41,11 +40,3 @@ def update_failed(err: ModbusError) -> UpdateFailed:
         translation_key=translation_key(err),
         translation_placeholders={"code": error_code(err)},
     )
-
-
-class LinkInUseError(HomeAssistantError):
-    """Home Assistant's shared link to the endpoint has other settings."""
-
-    def __init__(self) -> None:
-        """Name the translation."""
-        super().__init__(translation_domain=DOMAIN, translation_key="link_in_use")

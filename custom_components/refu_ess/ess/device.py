@@ -100,15 +100,20 @@ class RefuEss:
 
     # Reading
 
-    async def async_poll(self, *, settings: bool = True) -> None:
-        """Read the input blocks and, if `settings` are wanted and due, the holding registers.
+    async def async_poll(self, *, settings: bool = True, also: Iterable[str] = ()) -> None:
+        """Read the input blocks and, if `settings` are wanted and due or named in `also`, the holding registers.
 
         A block that fails alone is marked; `ModbusError` is raised if no input block could be read.
         """
         now = self._clock()
         names = [name for name in INPUT_BLOCKS if self.blocks[name].due(now, 0)]
         if settings:
-            names += [name for name in SETTING_BLOCKS if self.blocks[name].due(now, SETTINGS_INTERVAL_SECONDS)]
+            wanted = dict.fromkeys(also, 0.0)
+            names += [
+                name
+                for name in SETTING_BLOCKS
+                if self.blocks[name].due(now, wanted.get(name, SETTINGS_INTERVAL_SECONDS))
+            ]
         try:
             for name in names:
                 await self._read(self.blocks[name])
@@ -145,6 +150,8 @@ class RefuEss:
             return
         block.words = {address: int(word) for words in raw.values() for address, word in words.items()}
         block.read_at, block.failure, block.refused = self._clock(), None, False
+
+    # Keeping the link alive
 
     async def _recycle_silent_link(self) -> None:
         """Drop a link that brings no answers: it may be half open, and only a new one would tell."""

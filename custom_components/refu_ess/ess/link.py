@@ -22,7 +22,7 @@ class LinkStatistics:
 
 
 class GuardedUnit:
-    """The four requests that this device needs, each within `DEADLINE_SECONDS`.
+    """The requests that this device needs, each within `DEADLINE_SECONDS`.
 
     It serves `modbus_connection.model.Component` as its unit.
     """

@@ -100,8 +100,10 @@ def _shifted_status() -> type[Status]:
     return type("ShiftedStatus", (Status,), moved)
 
 
+ShiftedStatus = _shifted_status()
+
 STATUS: Mapping[InverterStatusLayout, type[Status]] = {
     InverterStatusLayout.DOCUMENTED: Status,
-    InverterStatusLayout.SHIFTED: _shifted_status(),
+    InverterStatusLayout.SHIFTED: ShiftedStatus,
 }
 """The block in each layout of the upper InverterStatus bits."""

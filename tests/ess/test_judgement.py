@@ -1,0 +1,200 @@
+"""Plausibility, the layout of InverterStatus, and the probe."""
+
+import logging
+
+import pytest
+from modbus_connection import IllegalDataAddressError
+from modbus_connection.mock import MockModbusUnit
+
+from custom_components.refu_ess.ess import CHANNELS, InverterStatusLayout, RefuEss, async_probe
+from custom_components.refu_ess.ess.layout import LayoutEvidence
+from custom_components.refu_ess.ess.plausibility import Counted
+
+from .conftest import Clock
+
+CHANNEL = {entry.key: entry for entry in CHANNELS}
+
+
+def feed(readings: list[int | None], seconds: float = 10) -> list[int | None]:
+    """Return what a counter shows for a row of readings."""
+    counter = Counted()
+    return [counter.accept(reading, index * seconds) for index, reading in enumerate(readings)]
+
+
+def test_counter_counts_up() -> None:
+    """A counter that rises by at most 10 kWh is shown as it is."""
+    assert feed([100, 100, 101, 111]) == [100, 100, 101, 111]
+
+
+def test_first_zero_proves_itself() -> None:
+    """A zero at first may be a device that is waking up: it is shown at the third time."""
+    assert feed([0, 0, 0, 0]) == [None, None, 0, 0]
+    assert feed([0, 500, 500]) == [None, 500, 500]
+
+
+@pytest.mark.parametrize("glitch", [0, 50, 65_636, -1, None])
+def test_one_glitch_is_held(glitch: int | None) -> None:
+    """One wrong reading changes nothing."""
+    assert feed([100, glitch, 101]) == [100, 100, 101]
+
+
+def test_real_reset_is_followed() -> None:
+    """A fall that stays is taken at the third reading, and a jump too."""
+    assert feed([100, 0, 0, 0, 1]) == [100, 100, 100, 0, 1]
+    assert feed([100, 900, 901, 902, 903]) == [100, 100, 100, 902, 903]
+    assert feed([100, 900, 5, 900, 5]) == [100] * 5
+
+
+def test_gap_widens_the_jump() -> None:
+    """After an hour without a reading 120 kWh more are possible."""
+    assert feed([100, 230], seconds=3600) == [100, 230]
+    assert feed([100, 231], seconds=3600) == [100, 100]
+
+
+async def test_held_counter_is_counted(
+    device: RefuEss, unit: MockModbusUnit, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A held counter is told once each way and counted in the diagnostics."""
+    caplog.set_level(logging.INFO)
+    unit.input.update({0x126: 500, 0x128: 400})
+    await device.async_poll()
+    unit.input[0x126] = 0
+    for _ in range(2):
+        clock.now += 10
+        await device.async_poll()
+    assert device.value(CHANNEL["battery_charge_energy"]) == 500
+    assert device.number("battery_charge_energy") == 500
+    assert device.plausibility.doubts == {"battery_charge_energy": 2}
+    unit.input[0x126] = 501
+    clock.now += 10
+    await device.async_poll()
+    assert device.value(CHANNEL["battery_charge_energy"]) == 501
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+async def test_soc_above_100(device: RefuEss, unit: MockModbusUnit) -> None:
+    """A state of charge above 100 % is unknown, and so is what follows from it."""
+    unit.input[0x121] = 101
+    await device.async_poll()
+    assert device.value(CHANNEL["soc"]) is None
+    assert device.value(CHANNEL["stored_energy"]) is None
+    unit.input[0x121] = 100
+    await device.async_poll()
+    assert device.value(CHANNEL["soc"]) == 100
+
+
+@pytest.mark.parametrize(
+    ("state", "battery", "inverter", "shown"),
+    [
+        (4, 7680, 7000, 768.0),  # 9 % apart
+        (4, 7680, 6900, None),  # more than 10 %
+        (4, 77, 7680, None),  # a factor of 100 less, as some software reads it
+        (3, 7680, 100, 768.0),  # contactors open
+        (4, 7680, 0, 768.0),  # no reading at the inverter
+    ],
+)
+async def test_battery_voltage(
+    device: RefuEss, unit: MockModbusUnit, state: int, battery: int, inverter: int, shown: float | None
+) -> None:
+    """While running, a battery voltage more than 10 % from its twin is not shown as truth."""
+    unit.input.update({0x100: state, 0x11E: battery, 0x108: inverter})
+    await device.async_poll()
+    assert device.value(CHANNEL["battery_voltage"]) == shown
+
+
+def observe(device: RefuEss, evidence: LayoutEvidence, times: int) -> InverterStatusLayout | None:
+    """Show the evidence so many polls."""
+    for _ in range(times):
+        evidence.observe(device.status)
+    return evidence.suggested
+
+
+@pytest.mark.parametrize(
+    ("chosen", "word", "state", "power", "suggested"),
+    [
+        ("documented", 1 << 13, 4, 250, "shifted"),  # running, bit 14 clear
+        ("documented", 1 << 13, 4, 0x10000 - 250, "shifted"),  # charging
+        ("documented", 1 << 13, 4, 5, None),  # no clear power flow
+        ("documented", 1 << 13, 3, 250, None),  # not running
+        ("documented", 1 << 14 | 1 << 13, 4, 250, None),
+        ("documented", 0, 4, 250, None),
+        ("shifted", 1 << 14, 0, 0, "documented"),  # at any time
+        ("shifted", 1 << 13, 4, 250, None),
+    ],
+)
+async def test_layout(
+    device: RefuEss, unit: MockModbusUnit, chosen: str, word: int, state: int, power: int, suggested: str | None
+) -> None:
+    """Mains OK must be 1 while power flows: bit 14 speaks for the documented layout, bit 13 alone for the other."""
+    unit.input.update({0x103: word, 0x100: state, 0x10D: power})
+    await device.async_poll()
+    evidence = LayoutEvidence(InverterStatusLayout[chosen.upper()])
+    assert observe(device, evidence, 2) is None
+    found = observe(device, evidence, 1)
+    assert (None if found is None else found.slug) == suggested
+
+
+async def test_layout_evidence_begins_anew(device: RefuEss, unit: MockModbusUnit) -> None:
+    """Readings that speak for both layouts in turn prove neither."""
+    evidence = LayoutEvidence(InverterStatusLayout.DOCUMENTED)
+    unit.input[0x10D] = 250
+    for word in (1 << 13, 1 << 13, 1 << 14, 1 << 13, 1 << 13):
+        unit.input[0x103] = word
+        await device.async_poll()
+        evidence.observe(device.status)
+    assert evidence.suggested is None
+
+
+async def test_disproved_layout_hides_its_bits(device: RefuEss, unit: MockModbusUnit, clock: Clock) -> None:
+    """Once the layout is disproved its doubtful bits are unknown, and no alarm."""
+    unit.input.update({0x103: 1 << 13 | 1 << 8, 0x10D: 250})
+    await device.async_poll()
+    assert "inverter_warning" in device.alarms()
+    for _ in range(2):
+        clock.now += 1
+        await device.async_poll()
+    assert device.suggested_layout is InverterStatusLayout.SHIFTED
+    assert device.alarms() == ()
+
+
+async def test_probe_of_a_healthy_system(unit: MockModbusUnit) -> None:
+    """A healthy system raises no doubt, and the probe asks for the two input blocks only."""
+    unit.input[0x11E] = 7680
+    finding = await async_probe(unit)
+    assert (finding.system_state, finding.soc, finding.battery_voltage, finding.doubts) == ("Start", 50, 768.0, ())
+    assert [(event.address, event.count) for event in unit.read_events] == [(0x100, 25), (0x11A, 60)]
+
+
+@pytest.mark.parametrize(
+    ("words", "doubt"),
+    [
+        ({0x100: 6}, "system_state"),
+        ({0x11C: 6}, "battery_state"),
+        ({0x121: 101}, "soc"),
+        ({0x11E: 15_001}, "voltage"),
+        ({0x11E: 0xFFFF}, "voltage"),
+        ({0x10D: 500, 0x10E: 100}, "phases"),
+    ],
+)
+async def test_probe_of_something_else(unit: MockModbusUnit, words: dict[int, int], doubt: str) -> None:
+    """Each reading that no REFU ESS gives is named."""
+    unit.input.update(words)
+    assert (await async_probe(unit)).doubts == (doubt,)
+
+
+async def test_probe_of_all_zero_and_all_ones(unit: MockModbusUnit) -> None:
+    """A server that has only zeros, and one that has only ones, are no REFU ESS."""
+    unit.input.clear()
+    assert (await async_probe(unit)).doubts == ("all_zero",)
+    unit.input.update(dict.fromkeys(range(0x100, 0x156), 0xFFFF))
+    finding = await async_probe(unit)
+    assert {"system_state", "battery_state", "soc", "voltage", "unknown_bits"} <= set(finding.doubts)
+    assert finding.system_state is None
+
+
+@pytest.mark.parametrize("address", [0x100, 0x11A])
+async def test_probe_of_half_a_device(unit: MockModbusUnit, address: int) -> None:
+    """Either block missing is an error, not a doubt."""
+    unit.fail_read(address, IllegalDataAddressError(), register_type="input")
+    with pytest.raises(IllegalDataAddressError):
+        await async_probe(unit)
