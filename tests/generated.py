@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from custom_components.refu_ess.controls import CONTROL_ICONS, english_controls
 from custom_components.refu_ess.describe import BINARY_SENSORS, NUMBERS, SENSORS, Placed, english_entities, icons
 from custom_components.refu_ess.ess import BITS, CHANNELS, ChannelEntry, Part, Severity, counts_as
 
@@ -18,16 +19,27 @@ def as_json(content: Any) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
+def merged(first: dict[str, Any], second: dict[str, Any], *, flat: bool = True) -> dict[str, Any]:
+    """Return two sets of entities in one, by platform and key; icons of the second are given as words."""
+    found = {}
+    for platform in sorted({*first, *second}):
+        more = second.get(platform, {})
+        if not flat:
+            more = {key: {"default": icon} for key, icon in more.items()}
+        found[platform] = dict(sorted((first.get(platform, {}) | more).items()))
+    return found
+
+
 def english() -> str:
     """Return `translations/en.json` with its `entity` part written anew."""
     content = json.loads((INTEGRATION / "translations" / "en.json").read_text())
-    return as_json({**content, "entity": english_entities()})
+    return as_json({**content, "entity": merged(english_entities(), english_controls())})
 
 
 def icon_file() -> str:
     """Return `icons.json` with its `entity` part written anew."""
     content = json.loads((INTEGRATION / "icons.json").read_text())
-    return as_json({**content, "entity": icons()})
+    return as_json({**content, "entity": merged(icons(), CONTROL_ICONS, flat=False)})
 
 
 def _row(*cells: object) -> str:

@@ -329,14 +329,26 @@ async def test_options(hass: HomeAssistant, loaded: MockConfigEntry) -> None:
         "apparent_power_limit": 48.3,
         "inverter_status_layout": "shifted",
     }
-    result = await hass.config_entries.options.async_configure(form["flow_id"], answers)
+    control = {
+        "read_only": False,
+        "setpoint_registers": "per_phase",
+        "start_delay": 10,
+        "ramp_rate": 2.5,
+        "ignore_stop_request": True,
+    }
+    result = await hass.config_entries.options.async_configure(form["flow_id"], {**answers, "control": control})
     await hass.async_block_till_done()
     assert result["type"] is FlowResultType.CREATE_ENTRY
-    assert loaded.options == answers | {"min_soc": 20}
+    assert loaded.options == answers | control | {"min_soc": 20}
     coordinator = loaded.runtime_data
     assert coordinator.update_interval.total_seconds() == 5
     site = coordinator.device.site
     assert (site.capacity, site.max_nominal_power, site.allowed_apparent) == (65_500, 50_000, 48_300)
+    controller = coordinator.commander.controller
+    assert controller.per_phase
+    assert (controller.settings.start_delay_s, controller.settings.ramp_w_per_s) == (10, 2500)
+    assert controller.settings.apparent_limit_va == 48_300
+    assert controller.settings.ignore_stop_request
     assert (site.battery_groups, site.min_soc, site.inverter_status_layout.slug) == (2, 20, "shifted")
 
 
@@ -345,6 +357,6 @@ async def test_options_out_of_range(hass: HomeAssistant, loaded: MockConfigEntry
     """An option outside its range is refused by name and changes nothing."""
     form = await hass.config_entries.options.async_init(loaded.entry_id)
     with pytest.raises(InvalidData) as refused:
-        await hass.config_entries.options.async_configure(form["flow_id"], {option: value})
+        await hass.config_entries.options.async_configure(form["flow_id"], {option: value, "control": {}})
     assert list(refused.value.schema_errors) == [option]
     assert loaded.options == {}

@@ -19,7 +19,15 @@ from custom_components.refu_ess.ess import Severity
 
 from .test_init import poll, state
 
-ENABLED_BY_DEFAULT = {Platform.BINARY_SENSOR: 73, Platform.NUMBER: 2, Platform.SENSOR: 36}
+ENABLED_BY_DEFAULT = {
+    Platform.BINARY_SENSOR: 73,
+    Platform.BUTTON: 2,
+    Platform.EVENT: 1,
+    Platform.NUMBER: 5,
+    Platform.SELECT: 1,
+    Platform.SENSOR: 41,
+    Platform.SWITCH: 3,
+}
 """What an owner meets on the first day; a change here is made on purpose."""
 
 
@@ -31,7 +39,7 @@ def everything_enabled() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("everything_enabled", "link")
-@pytest.mark.parametrize("platform", [Platform.BINARY_SENSOR, Platform.NUMBER, Platform.SENSOR])
+@pytest.mark.parametrize("platform", list(ENABLED_BY_DEFAULT))
 async def test_every_entity(
     hass: HomeAssistant,
     entry: MockConfigEntry,

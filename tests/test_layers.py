@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent / "custom_components" / "refu_ess"
-PLATFORMS = {"binary_sensor", "number", "sensor"}
+PLATFORMS = {"binary_sensor", "button", "event", "number", "select", "sensor", "switch"}
+DESCRIPTIONS = {"controls", "describe"}
+"""What is read, and what is commanded."""
 REGISTER_FILES = {"battery", "settings", "status"}
 
 
@@ -51,18 +53,19 @@ def test_the_device_package_has_one_door(name: str) -> None:
 def test_platforms_stay_thin(name: str) -> None:
     """A platform describes nothing and speaks no Modbus."""
     assert not [module for module in SIDE[name] if module.startswith("modbus_connection")]
-    assert {".describe", ".entity", ".coordinator"} <= SIDE[name]
+    assert {".entity", ".coordinator"} <= SIDE[name]
+    assert SIDE[name] & {f".{file}" for file in DESCRIPTIONS}
     assert not SIDE[name] & {f".{other}" for other in PLATFORMS}
 
 
-def test_one_file_knows_both_languages() -> None:
-    """Only `describe.py` brings device classes and declared channels together."""
+def test_descriptions_know_both_languages() -> None:
+    """Only `describe.py`, and for commands `controls.py`, bring device classes and the device's words together."""
     both = {
         name
         for name, modules in SIDE.items()
         if ".ess" in modules and {"homeassistant.components.sensor", "homeassistant.components.number"} <= modules
     }
-    assert both == {"describe"}
+    assert both == DESCRIPTIONS
 
 
 def test_one_file_translates_modbus_errors() -> None:

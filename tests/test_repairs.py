@@ -53,7 +53,7 @@ async def test_issue_comes_is_fixed_and_goes(
     client = await hass_client()
     flow = await fix(client, "", {"handler": DOMAIN, "issue_id": ISSUE})
     assert flow["step_id"] == "confirm"
-    assert flow["description_placeholders"] == {"name": "REFU ESS"}
+    assert flow["description_placeholders"]["name"] == "REFU ESS"
     done = await fix(client, f"/{flow['flow_id']}", {})
     assert done["type"] == "create_entry"
     await hass.async_block_till_done()

@@ -1,18 +1,36 @@
-"""REFU battery inverter ESS over Modbus. Setting up, reloading and unloading write nothing to the device."""
+"""REFU battery inverter ESS over Modbus. Setting up writes nothing to the device; what is commanded ends with zero."""
 
 from homeassistant.const import Platform
-from homeassistant.core import HomeAssistant
+from homeassistant.core import HassJob, HomeAssistant
 from homeassistant.exceptions import ConfigEntryError, HomeAssistantError
-from homeassistant.helpers import device_registry as dr
+from homeassistant.helpers import config_validation as cv, device_registry as dr
+from homeassistant.helpers.typing import ConfigType
 
 from .connection import async_open_unit, is_shared
 from .const import DOMAIN
 from .coordinator import RefuEssConfigEntry, RefuEssCoordinator, site_of
 from .entity import ess_device_info, part_identifier
 from .ess import MAXIMUM_BATTERY_GROUPS, Part, RefuEss
-from .issues import async_show_layout_issue
+from .issues import async_delete_issues
+from .memory import Memory
+from .services import async_setup_services
 
-PLATFORMS = [Platform.BINARY_SENSOR, Platform.NUMBER, Platform.SENSOR]
+PLATFORMS = [
+    Platform.BINARY_SENSOR,
+    Platform.BUTTON,
+    Platform.EVENT,
+    Platform.NUMBER,
+    Platform.SELECT,
+    Platform.SENSOR,
+    Platform.SWITCH,
+]
+CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
+
+
+async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
+    """Register the actions."""
+    async_setup_services(hass)
+    return True
 
 
 async def async_setup_entry(hass: HomeAssistant, entry: RefuEssConfigEntry) -> bool:
@@ -21,14 +39,19 @@ async def async_setup_entry(hass: HomeAssistant, entry: RefuEssConfigEntry) -> b
         unit = async_open_unit(hass, entry)
     except HomeAssistantError as err:
         raise ConfigEntryError(translation_domain=DOMAIN, translation_key="link_in_use") from err
+    memory = Memory(hass, entry.entry_id)
+    await memory.async_load()
     device = RefuEss(unit, site_of(entry), shared_link=is_shared(entry.data))
-    coordinator = RefuEssCoordinator(hass, entry, device)
+    coordinator = RefuEssCoordinator(hass, entry, device, memory)
     await coordinator.async_config_entry_first_refresh()
     registered = dr.async_get(hass).async_get_or_create(config_entry_id=entry.entry_id, **ess_device_info(coordinator))
     coordinator.device_id = registered.id
     _remove_absent_groups(hass, entry, device.site.battery_groups)
     entry.runtime_data = coordinator
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
+    # Config entries are not unloaded when Home Assistant stops, and a stop listener comes after the links are closed.
+    shut_down = HassJob(coordinator.commander.async_shut_down, "REFU ESS: end the lease")
+    entry.async_on_unload(hass.async_add_shutdown_job(shut_down))
     return True
 
 
@@ -45,10 +68,12 @@ def _remove_absent_groups(hass: HomeAssistant, entry: RefuEssConfigEntry, instal
 
 
 async def async_unload_entry(hass: HomeAssistant, entry: RefuEssConfigEntry) -> bool:
-    """Remove the entities; the link closes by itself."""
+    """End the lease and remove the entities; the link closes by itself."""
+    await entry.runtime_data.commander.async_shut_down()
     return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
 
 
 async def async_remove_entry(hass: HomeAssistant, entry: RefuEssConfigEntry) -> None:
     """Take back what was said about this ESS."""
-    async_show_layout_issue(hass, entry, None)
+    async_delete_issues(hass, entry)
+    await Memory(hass, entry.entry_id).async_remove()

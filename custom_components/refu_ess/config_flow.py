@@ -37,11 +37,16 @@ from .const import (
     CONF_BAUDRATE,
     CONF_BYTESIZE,
     CONF_CAPACITY,
+    CONF_IGNORE_STOP_REQUEST,
     CONF_INVERTER_STATUS_LAYOUT,
     CONF_NOMINAL_POWER,
     CONF_PARITY,
     CONF_POLL_INTERVAL,
+    CONF_RAMP_RATE,
+    CONF_READ_ONLY,
+    CONF_SETPOINT_REGISTERS,
     CONF_SHARE_CONNECTION,
+    CONF_START_DELAY,
     CONF_STOPBITS,
     CONF_TRANSPORT,
     CONF_UNIT_ID,
@@ -55,13 +60,16 @@ from .const import (
     MINIMUM_POLL_INTERVAL_SECONDS,
     PARITIES,
     SECTION_CONNECTION,
+    SECTION_CONTROL,
+    SETPOINTS_PER_PHASE,
+    SETPOINTS_TOTAL,
     TRANSPORT_RTU_OVER_TCP,
     TRANSPORT_SERIAL,
     TRANSPORT_TCP,
     TRANSPORTS,
 )
 from .errors import error_code, translation_key
-from .ess import MAXIMUM_BATTERY_GROUPS, Finding, InverterStatusLayout, Site, async_probe
+from .ess import MAXIMUM_BATTERY_GROUPS, ControlSettings, Finding, InverterStatusLayout, Site, async_probe
 
 DIAGNOSIS_TIMEOUT_SECONDS = 3.0
 
@@ -110,6 +118,7 @@ SERIAL: dict[vol.Marker, Any] = {
 FIELDS = {TRANSPORT_TCP: ADDRESS, TRANSPORT_RTU_OVER_TCP: ADDRESS, TRANSPORT_SERIAL: SERIAL}
 
 SITE = Site()
+LIMITS = ControlSettings()
 OPTIONS = vol.Schema(
     {
         vol.Required(CONF_POLL_INTERVAL, default=DEFAULT_POLL_INTERVAL_SECONDS): _number(
@@ -124,7 +133,30 @@ OPTIONS = vol.Schema(
         vol.Required(CONF_INVERTER_STATUS_LAYOUT, default=SITE.inverter_status_layout.slug): _choice(
             [layout.slug for layout in InverterStatusLayout], CONF_INVERTER_STATUS_LAYOUT
         ),
+        vol.Required(SECTION_CONTROL): section(
+            vol.Schema(
+                {
+                    vol.Required(CONF_READ_ONLY, default=False): BooleanSelector(),
+                    vol.Required(CONF_SETPOINT_REGISTERS, default=SETPOINTS_TOTAL): _choice(
+                        [SETPOINTS_TOTAL, SETPOINTS_PER_PHASE], CONF_SETPOINT_REGISTERS
+                    ),
+                    vol.Required(CONF_START_DELAY, default=LIMITS.start_delay_s): _number(0, 3600, unit="s"),
+                    vol.Required(CONF_RAMP_RATE, default=LIMITS.ramp_w_per_s / 1000): _number(
+                        0.1, 100, step=0.1, unit="kW/s"
+                    ),
+                    vol.Required(CONF_IGNORE_STOP_REQUEST, default=False): BooleanSelector(),
+                }
+            ),
+            {"collapsed": True},
+        ),
     }
+)
+CONTROL_OPTIONS = (
+    CONF_READ_ONLY,
+    CONF_SETPOINT_REGISTERS,
+    CONF_START_DELAY,
+    CONF_RAMP_RATE,
+    CONF_IGNORE_STOP_REQUEST,
 )
 
 
@@ -306,9 +338,9 @@ class RefuEssOptionsFlow(OptionsFlowWithReload):
 
     async def async_step_init(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Ask for all options at once."""
+        options = dict(self.config_entry.options)
         if user_input is not None:
-            return self.async_create_entry(data={**self.config_entry.options, **user_input})
-        return self.async_show_form(
-            step_id="init",
-            data_schema=self.add_suggested_values_to_schema(OPTIONS, self.config_entry.options),
-        )
+            control = user_input.pop(SECTION_CONTROL)
+            return self.async_create_entry(data={**options, **user_input, **control})
+        options[SECTION_CONTROL] = {key: options[key] for key in CONTROL_OPTIONS if key in options}
+        return self.async_show_form(step_id="init", data_schema=self.add_suggested_values_to_schema(OPTIONS, options))

@@ -24,7 +24,7 @@ from homeassistant.const import (
 )
 from homeassistant.helpers.entity import EntityDescription
 
-from .const import CONF_CHARGE_SOC, CONF_MIN_SOC
+from .const import CONF_CHARGE_SOC, CONF_MAX_SOC, CONF_MIN_SOC
 from .ess import ALARMS, BITS, CHANNELS, CONDITIONS, BitEntry, ChannelEntry, Part, Role, Severity
 
 NO_ALARM = "none"
@@ -159,8 +159,8 @@ OVERRIDES: Mapping[str, Mapping[str, Any]] = {
     "most_severe_alarm": {"device_class": SensorDeviceClass.ENUM, "options": ALARM_OPTIONS},
 }
 
-CONFIGURED = (CONF_MIN_SOC, CONF_CHARGE_SOC)
-"""Channels that a person sets here, so they are numbers."""
+CONFIGURED = (CONF_MIN_SOC, CONF_CHARGE_SOC, CONF_MAX_SOC)
+"""What a person sets here, so they are numbers."""
 
 
 def _sensor(entry: ChannelEntry) -> RefuEssSensorDescription:

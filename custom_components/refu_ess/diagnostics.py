@@ -47,6 +47,7 @@ async def async_get_config_entry_diagnostics(hass: HomeAssistant, entry: RefuEss
             name: {"available": block.available, "error": type(block.failure).__name__ if block.failure else None}
             for name, block in device.blocks.items()
         },
+        "control": entry.runtime_data.commander.diagnostics(),
         "link": {**asdict(statistics), "errors": dict(statistics.errors), "connected": device.unit.connected},
     }
 

@@ -1,5 +1,9 @@
 """Errors of the Modbus library in Home Assistant's words; nothing else translates them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers.update_coordinator import UpdateFailed
 from modbus_connection import (
     IllegalDataAddressError,
@@ -11,6 +15,7 @@ from modbus_connection import (
 )
 
 from .const import DOMAIN
+from .ess import RefusedError, WriteFailedError
 
 
 def translation_key(err: ModbusError) -> str:
@@ -31,6 +36,21 @@ def translation_key(err: ModbusError) -> str:
 def error_code(err: ModbusError) -> str:
     """Return the Modbus exception code of an error, `-` if it has none."""
     return str(int(err.exception_code)) if isinstance(err, ModbusExceptionError) and err.exception_code else "-"
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn what a command raises into a translated error of Home Assistant."""
+    try:
+        yield
+    except RefusedError as err:
+        raise ServiceValidationError(translation_domain=DOMAIN, translation_key=f"refused_{err.reason}") from err
+    except WriteFailedError as err:
+        raise HomeAssistantError(translation_domain=DOMAIN, translation_key=err.reason) from err
+    except ValueError as err:
+        raise ServiceValidationError(
+            translation_domain=DOMAIN, translation_key="out_of_range", translation_placeholders={"reason": str(err)}
+        ) from err
 
 
 def update_failed(err: ModbusError) -> UpdateFailed:

@@ -1,45 +1,74 @@
-"""The fix of the repair issue about the layout of InverterStatus."""
+"""The fixes of repair issues. Each asks first."""
 
-from typing import cast
+from typing import Any, cast
 
 import voluptuous as vol
 from homeassistant.components.repairs import RepairsFlow, RepairsFlowResult
+from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import HomeAssistantError
 
 from .const import CONF_INVERTER_STATUS_LAYOUT
+from .coordinator import RefuEssConfigEntry
+from .errors import translated
 
 
-class LayoutRepairFlow(RepairsFlow):
-    """Switches to the layout that the readings speak for."""
+class FixFlow(RepairsFlow):
+    """Asks, and does what `_async_fix` does."""
 
-    def __init__(self, entry_id: str, layout: str) -> None:
-        """Take the entry to change and the layout to give it."""
-        self._entry_id = entry_id
-        self._layout = layout
+    def __init__(self, details: dict[str, str]) -> None:
+        """Take the entry to mend, and what the issue knows."""
+        self._details = details
 
     async def async_step_init(self, user_input: dict[str, str] | None = None) -> RepairsFlowResult:
         """Ask first."""
         return await self.async_step_confirm()
 
     async def async_step_confirm(self, user_input: dict[str, str] | None = None) -> RepairsFlowResult:
-        """Change the option and reload."""
-        entry = self.hass.config_entries.async_get_entry(self._entry_id)
+        """Mend it."""
+        entry: RefuEssConfigEntry | None = self.hass.config_entries.async_get_entry(self._details["entry_id"])
         if entry is None:
             return self.async_abort(reason="entry_removed")
         if user_input is None:
             return self.async_show_form(
-                step_id="confirm", data_schema=vol.Schema({}), description_placeholders={"name": entry.title}
+                step_id="confirm",
+                data_schema=vol.Schema({}),
+                description_placeholders={"name": entry.title, "power": self._details.get("power", "")},
             )
+        return await self._async_fix(entry)
+
+    async def _async_fix(self, entry: RefuEssConfigEntry) -> RepairsFlowResult:
+        raise NotImplementedError
+
+
+class LayoutFixFlow(FixFlow):
+    """Switches to the layout that the readings speak for."""
+
+    async def _async_fix(self, entry: RefuEssConfigEntry) -> RepairsFlowResult:
         self.hass.config_entries.async_update_entry(
-            entry, options={**entry.options, CONF_INVERTER_STATUS_LAYOUT: self._layout}
+            entry, options={**entry.options, CONF_INVERTER_STATUS_LAYOUT: self._details["layout"]}
         )
-        self.hass.config_entries.async_schedule_reload(self._entry_id)
+        self.hass.config_entries.async_schedule_reload(entry.entry_id)
+        return self.async_create_entry(data={})
+
+
+class HeldPowerFixFlow(FixFlow):
+    """Writes zero to the setpoints: a person has asked for it here."""
+
+    async def _async_fix(self, entry: RefuEssConfigEntry) -> RepairsFlowResult:
+        if entry.state is not ConfigEntryState.LOADED:
+            return self.async_abort(reason="write_failed")
+        try:
+            with translated():
+                await entry.runtime_data.commander.async_release()
+        except HomeAssistantError:
+            return self.async_abort(reason="write_failed")
         return self.async_create_entry(data={})
 
 
 async def async_create_fix_flow(
     hass: HomeAssistant, issue_id: str, data: dict[str, str | int | float | None] | None
 ) -> RepairsFlow:
-    """Return the flow of the only fixable issue."""
-    details = cast("dict[str, str]", data)
-    return LayoutRepairFlow(details["entry_id"], details["layout"])
+    """Return the flow of an issue."""
+    details = cast("dict[str, Any]", data)
+    return LayoutFixFlow(details) if "layout" in details else HeldPowerFixFlow(details)

@@ -6,6 +6,7 @@ from homeassistant.components.sensor import SensorEntity
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
+from .controls import CONTROL_SENSORS, ControlSensorDescription
 from .coordinator import RefuEssConfigEntry
 from .describe import SENSORS, RefuEssSensorDescription
 from .entity import RefuEssEntity, Shown
@@ -18,7 +19,10 @@ async def async_setup_entry(
     hass: HomeAssistant, entry: RefuEssConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
 ) -> None:
     """Add every channel."""
-    async_add_entities(RefuEssSensor(entry.runtime_data, description) for description in SENSORS)
+    coordinator = entry.runtime_data
+    async_add_entities(RefuEssSensor(coordinator, description) for description in SENSORS)
+    if not coordinator.commander.controller.read_only:
+        async_add_entities(RefuEssControlSensor(coordinator, description) for description in CONTROL_SENSORS)
 
 
 class RefuEssSensor(RefuEssEntity, SensorEntity):
@@ -39,6 +43,21 @@ class RefuEssSensor(RefuEssEntity, SensorEntity):
         if entry.key == "active_alarms":
             return Shown(True, value, {"alarms": [alarm.bit.text for alarm in device.active_alarms]})
         return Shown(True, value)
+
+    @property
+    @override
+    def native_value(self) -> Any:
+        return self._shown.value
+
+
+class RefuEssControlSensor(RefuEssEntity, SensorEntity):
+    """What is commanded."""
+
+    entity_description: ControlSensorDescription
+
+    @override
+    def _read(self) -> Shown:
+        return Shown(True, self.entity_description.value_fn(self.coordinator.commander))
 
     @property
     @override

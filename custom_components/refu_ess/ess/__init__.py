@@ -15,12 +15,17 @@ from .catalogue import (
     BitEntry,
     ChannelEntry,
 )
+from .control import Controller, End, Event, Lease, Resets
 from .derived import CONDITIONS, DERIVED, Condition
 from .device import Block, RefuEss
-from .enums import Code, InverterStatusLayout, SystemState
+from .enums import Code, InverterStatusLayout, OperationMode, SystemState, WorkState
 from .facts import Bit, Category, Channel, Part, Role, Severity
+from .power import Decision, Limit, Power, Settings as ControlSettings
 from .probe import Finding, async_probe
+from .recovery import Recovery
+from .refusal import RefusedError, WriteFailedError
 from .site import MAXIMUM_BATTERY_GROUPS, Site
+from .soc_protection import SocSettings
 
 __all__ = [
     "ALARMS",
@@ -42,14 +47,29 @@ __all__ = [
     "ChannelEntry",
     "Code",
     "Condition",
+    "ControlSettings",
+    "Controller",
+    "Decision",
+    "End",
+    "Event",
     "Finding",
     "InverterStatusLayout",
+    "Lease",
+    "Limit",
+    "OperationMode",
     "Part",
+    "Power",
+    "Recovery",
     "RefuEss",
+    "RefusedError",
+    "Resets",
     "Role",
     "Severity",
     "Site",
+    "SocSettings",
     "SystemState",
+    "WorkState",
+    "WriteFailedError",
     "async_probe",
     "counts_as",
     "is_active",

@@ -84,7 +84,7 @@ REGISTER_CHANNELS = tuple(_register_channels())
 """The 93 channels that registers carry."""
 
 SITE_ENTRIES = tuple(ChannelEntry(key, channel, None, None) for key, channel in SITE_CHANNELS.items())
-"""The seven channels that are configured."""
+"""The seven channels that are configured, and one limit more."""
 
 DERIVED_ENTRIES = tuple(ChannelEntry(key, value.channel, None, None) for key, value in DERIVED.items())
 """The values that are computed from others, the channel `Warning` among them."""

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
@@ -16,13 +17,13 @@ from modbus_connection import (
     ModbusTimeoutError,
     ModbusUnit,
 )
-from modbus_connection.model import Component, PackedBitField
+from modbus_connection.model import Component, PackedBitField, RegisterField
 
 from .alarms import ALARMS, counts_as, is_active
 from .battery import Battery
-from .catalogue import BITS_BY_WORD, INPUT_BLOCKS, SETTING_BLOCKS, BitEntry, ChannelEntry
+from .catalogue import BITS_BY_WORD, BLOCKS, INPUT_BLOCKS, SETTING_BLOCKS, BitEntry, ChannelEntry
 from .derived import CONDITIONS, DERIVED
-from .enums import InverterStatusLayout
+from .enums import InverterStatusLayout, OperationMode, WorkState
 from .facts import Category, Severity
 from .layout import LayoutEvidence
 from .link import GuardedUnit
@@ -35,10 +36,23 @@ _LOGGER = logging.getLogger(__name__)
 
 SETTINGS_INTERVAL_SECONDS = 60.0
 """How often the holding registers are read back."""
+WRITES_REMEMBERED = 100
 REFUSED_RETRY_SECONDS = 300.0
 """How long a block that the device refused is left alone."""
 SILENT_POLLS_BEFORE_RECYCLING_SHARED_LINK = 3
 """Others may be using it, and their requests may still be answered."""
+
+
+@dataclass(frozen=True)
+class Write:
+    """A write that was sent."""
+
+    at: float
+    """Seconds of the device's clock."""
+    address: int
+    words: tuple[int, ...]
+    outcome: str
+    """`done` or `failed`."""
 
 
 @dataclass
@@ -67,7 +81,7 @@ class Block:
 
 
 class RefuEss:
-    """A REFU battery inverter ESS behind a Modbus unit. Reads only."""
+    """A REFU battery inverter ESS behind a Modbus unit. It writes only what it is told to."""
 
     def __init__(
         self,
@@ -84,16 +98,19 @@ class RefuEss:
         self.layout = LayoutEvidence(self.site.inverter_status_layout)
         self.unknown_bits: dict[str, int] = {}
         """Bits seen set that nobody declared, as a mask by the word's key; kept once seen."""
+        self.writes: deque[Write] = deque(maxlen=WRITES_REMEMBERED)
+        """The last writes, for the diagnostics."""
         self._shared_link = shared_link
         self._clock = clock or time.monotonic
         self._silent_polls = 0
         modbus_unit = cast("ModbusUnit", self.unit)  # it serves what a component asks for
         self.status = STATUS[self.site.inverter_status_layout](modbus_unit)
         self.battery = Battery(modbus_unit)
+        self._commands = Commands(modbus_unit)
         self.blocks = {
             "status": Block(self.status),
             "battery": Block(self.battery),
-            "commands": Block(Commands(modbus_unit)),
+            "commands": Block(self._commands),
             "total_setpoints": Block(TotalSetpoints(modbus_unit)),
             "phase_setpoints": Block(PhaseSetpoints(modbus_unit)),
         }
@@ -127,6 +144,14 @@ class RefuEss:
         if not any(self.blocks[name].available for name in INPUT_BLOCKS):
             raise next(failure for name in INPUT_BLOCKS if (failure := self.blocks[name].failure))
 
+    async def async_read(self, names: Iterable[str]) -> None:
+        """Read these blocks now, whether they are due or not; one that fails is marked and raises nothing."""
+        for name in names:
+            try:
+                await self._read(self.blocks[name])
+            except (ModbusConnectionError, ModbusTimeoutError) as err:
+                self.blocks[name].failure = err
+
     async def _read(self, block: Block) -> None:
         """Read one block, once more over a fresh link if it was well until now.
 
@@ -150,6 +175,25 @@ class RefuEss:
             return
         block.words = {address: int(word) for words in raw.values() for address, word in words.items()}
         block.read_at, block.failure, block.refused = self._clock(), None, False
+
+    # Writing
+
+    async def async_write(self, block_name: str, values: Mapping[str, float]) -> None:
+        """Write adjacent registers of one block in one request, by attribute in the order of their addresses.
+
+        Raises `ModbusError` if nothing answers or the device refuses, `ValueError` if the registers are not adjacent.
+        """
+        fields = [cast("RegisterField[Any]", BLOCKS[block_name].declared_fields[key]) for key in values]
+        first = fields[0].address
+        if [field.address for field in fields] != list(range(first, first + len(fields))):
+            raise ValueError(f"{', '.join(values)} are not adjacent")
+        words = [word for field, value in zip(fields, values.values(), strict=True) for word in field.encode(value)]
+        outcome = "failed"
+        try:
+            await self.unit.write_registers(first, words)
+            outcome = "done"
+        finally:
+            self.writes.append(Write(self._clock(), first, tuple(words), outcome))
 
     # Keeping the link alive
 
@@ -219,6 +263,16 @@ class RefuEss:
     def condition(self, key: str) -> bool | None:
         """Return a computed condition, `None` if it is unknown."""
         return CONDITIONS[key].compute(self)
+
+    @property
+    def work_state(self) -> WorkState | None:
+        """The work state that the device was told, `None` if it cannot be read."""
+        return self._commands.set_work_state if self.blocks["commands"].available else None
+
+    @property
+    def operation_mode(self) -> OperationMode | None:
+        """The operation mode that the device was told, `None` if it cannot be read."""
+        return self._commands.set_operation_mode if self.blocks["commands"].available else None
 
     # What computations ask (`derived.Source`)
 

@@ -28,6 +28,11 @@ class LayoutEvidence:
         """The layout to choose instead, `None` if there is no reason to."""
         return self._seen if self._times >= OBSERVATIONS and self._seen is not self.chosen else None
 
+    @property
+    def confirmed(self) -> bool:
+        """Whether the readings speak for the chosen layout."""
+        return self._times >= OBSERVATIONS and self._seen is self.chosen
+
     def observe(self, status: Status) -> None:
         """Take in a fresh reading of the status block."""
         word = status.inverter_status or 0

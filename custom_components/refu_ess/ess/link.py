@@ -46,6 +46,10 @@ class GuardedUnit:
         """Read with function 3."""
         return await self._request(lambda: self._unit.read_holding_registers(address, count))
 
+    async def write_registers(self, address: int, values: list[int]) -> None:
+        """Write with function 16, which this device took for the longest time, also for one register."""
+        await self._request(lambda: self._unit.write_registers(address, values))
+
     async def disconnect(self) -> None:
         """Drop the link, so that the next request opens a new one."""
         await self._unit.disconnect()

@@ -26,6 +26,8 @@ class Site:
     """State of charge in % that is kept as a reserve."""
     charge_soc: int | None = None
     """State of charge in % below which the battery asks to be charged; `None` means `min_soc` - 2."""
+    max_soc: int = 95
+    """State of charge in % below which a full battery may be charged again."""
     battery_groups: int = MAXIMUM_BATTERY_GROUPS
     """How many battery groups are installed, 1 to 4."""
     inverter_status_layout: InverterStatusLayout = InverterStatusLayout.DOCUMENTED
@@ -36,7 +38,7 @@ class Site:
         return max(self.min_soc - 2, 0) if self.charge_soc is None else self.charge_soc
 
 
-def _site(name_in_table: str, name: str, role: Role, part: Part = Part.ESS, unit: str | None = None) -> Channel:
+def _site(name_in_table: str | None, name: str, role: Role, part: Part = Part.ESS, unit: str | None = None) -> Channel:
     return Channel(channel=name_in_table, name=name, role=role, part=part, unit=unit)
 
 
@@ -48,5 +50,6 @@ SITE_CHANNELS: Mapping[str, Channel] = {
     "grid_mode": _site("GridMode", "Grid mode", Role.EXPERT),
     "min_soc": _site("minSoc", "Minimum state of charge", Role.DETAIL, Part.BATTERY, "%"),
     "charge_soc": _site("chargeSoc", "State of charge to charge below", Role.DETAIL, Part.BATTERY, "%"),
+    "max_soc": _site(None, "Maximum state of charge", Role.DETAIL, Part.BATTERY, "%"),
 }
-"""The channels of the channel table that `Site` carries, by attribute."""
+"""What `Site` carries, by attribute; the maximum is no channel of the channel table."""

@@ -1,0 +1,293 @@
+"""How much power is sent for what is asked: one pure function, and the reason when it is less.
+
+Powers in W and var; charge is negative, discharge positive. The same question always has the same answer.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+from typing import Self
+
+from .enums import BatteryMode, BatteryState, OperationMode, SystemState
+from .soc_protection import UNBOUNDED, SocBounds
+
+PHASES = 3
+
+
+class Limit(Enum):
+    """What keeps power from being what was asked."""
+
+    NONE = "none"
+    NOTHING_ASKED = "nothing_asked"
+    STALE_DATA = "stale_data"
+    FAULT = "fault"
+    SYSTEM_STATE = "system_state"
+    BATTERY_STATE = "battery_state"
+    BATTERY_MODE = "battery_mode"
+    OPERATION_MODE = "operation_mode"
+    STOP_REQUEST = "stop_request"
+    NOT_READY = "not_ready"
+    OTHER_SETPOINTS = "other_setpoints"
+    MAINS = "mains"
+    BATTERY_CHARGE = "battery_charge"
+    BATTERY_DISCHARGE = "battery_discharge"
+    INVERTER_CHARGE = "inverter_charge"
+    INVERTER_DISCHARGE = "inverter_discharge"
+    SOC_RESERVE = "soc_reserve"
+    SOC_CHARGE = "soc_charge"
+    SOC_MAXIMUM = "soc_maximum"
+    RAMP = "ramp"
+    APPARENT_POWER = "apparent_power"
+    DEAD_BAND = "dead_band"
+    NOT_DELIVERED = "not_delivered"
+    """The device was sent what was asked and does something else."""
+
+
+@dataclass(frozen=True)
+class Power:
+    """Active and reactive power, of all phases together or of each."""
+
+    active_w: tuple[float, ...]
+    reactive_var: tuple[float, ...]
+
+    @classmethod
+    def zero(cls, phases: int) -> Self:
+        """No power, on `phases` setpoints of each kind."""
+        return cls((0.0,) * phases, (0.0,) * phases)
+
+    @classmethod
+    def total(cls, active_w: float, reactive_var: float, phases: int) -> Self:
+        """A total, split evenly over `phases` setpoints."""
+        return cls((active_w / phases,) * phases, (reactive_var / phases,) * phases)
+
+    @property
+    def total_active_w(self) -> float:
+        """Active power of all phases together."""
+        return math.fsum(self.active_w)
+
+    @property
+    def total_reactive_var(self) -> float:
+        """Reactive power of all phases together."""
+        return math.fsum(self.reactive_var)
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether no phase has any power."""
+        return not any(self.active_w) and not any(self.reactive_var)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What was read, as far as power depends on it. `None` is unknown."""
+
+    age_s: float | None
+    """Of the older of the two input blocks; `None` if one was never read."""
+    system_state: SystemState | None
+    battery_state: BatteryState | None
+    battery_mode: BatteryMode | None
+    operation_mode: OperationMode | None
+    stop_request: int | None
+    ready: bool
+    """BMS, TREX, gateway and first communication are all ready."""
+    fault: bool
+    mains_ok: bool | None
+    """`None` while the place of the bit is unproven."""
+    other_setpoints_zero: bool | None
+    """Whether the registers that are never written read back zero; `None` if they cannot be read."""
+    allowed_charge_w: float | None
+    """Magnitude."""
+    allowed_discharge_w: float | None
+    inverter_charge_w: float | None
+    """As read: its sign is unproven."""
+    inverter_discharge_w: float | None
+    soc: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The owner's limits. Raises `ValueError` naming the field and its range."""
+
+    apparent_limit_va: float = 100_000
+    start_delay_s: float = 30
+    """After system state Start is reached; the reference has such a delay but names no value."""
+    ramp_w_per_s: float = 1000
+    stale_after_s: float = 5
+    dead_band_w: float = 5000
+    ignore_stop_request: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        ranges = {
+            "apparent_limit_va": (100, 1_000_000),
+            "start_delay_s": (0, 3600),
+            "ramp_w_per_s": (100, 1_000_000),
+            "stale_after_s": (1, 60),
+            "dead_band_w": (0, 50_000),
+        }
+        for name, (low, high) in ranges.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} must be between {low} and {high}")
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to send, and what kept it from being what was asked."""
+
+    power: Power
+    limit: Limit
+
+
+STEP = 100
+"""W and var: the resolution of every setpoint register."""
+FULL_OR_EMPTY_W = 100
+"""Below this magnitude the permitted power counts as none: the wire has steps of 100 W."""
+DEAD_BAND_MARGIN_W = 100
+"""Whether exactly 5000 W is taken is unproven, so the border itself belongs to the band."""
+
+
+def decide(
+    asked: Power,
+    reading: Reading,
+    settings: Settings,
+    *,
+    running_for_s: float | None,
+    bounds: SocBounds = UNBOUNDED,
+) -> Decision:
+    """Return what to send for `asked`.
+
+    `running_for_s` is how long system state Start has been seen without a gap, `None` if it is not. Every limit only
+    takes away, but for the forced charge of `bounds`. Raises `ValueError` if `asked` is not finite.
+    """
+    if not all(map(math.isfinite, (*asked.active_w, *asked.reactive_var))):
+        raise ValueError("power must be a finite number")
+    phases = len(asked.active_w)
+    if asked.is_zero:
+        return Decision(Power.zero(phases), Limit.NOTHING_ASKED)
+    if (blocker := _blocker(reading, settings)) is not None:
+        return Decision(Power.zero(phases), blocker)
+    power, limit = _within_battery(asked, reading, bounds)
+    power, limit = _ramped(power, limit, settings, running_for_s or 0.0)
+    power, limit = _within_apparent(power, limit, settings)
+    if _in_dead_band(power.total_active_w, reading, settings):
+        return Decision(Power.zero(phases), Limit.DEAD_BAND)
+    return Decision(power, limit)
+
+
+def _blocker(reading: Reading, settings: Settings) -> Limit | None:
+    """Return the first reason to send nothing at all."""
+    reasons = (
+        (Limit.STALE_DATA, reading.age_s is None or reading.age_s > settings.stale_after_s),
+        (Limit.FAULT, reading.fault),
+        (Limit.SYSTEM_STATE, reading.system_state is not SystemState.START),
+        (Limit.BATTERY_STATE, reading.battery_state is not BatteryState.START),
+        (Limit.BATTERY_MODE, reading.battery_mode is not BatteryMode.NORMAL_MODE),
+        (Limit.OPERATION_MODE, reading.operation_mode is not OperationMode.PQ_SET_POINT),
+        (Limit.STOP_REQUEST, reading.stop_request != 0 and not settings.ignore_stop_request),
+        (Limit.NOT_READY, not reading.ready),
+        (Limit.OTHER_SETPOINTS, reading.other_setpoints_zero is False),
+        (Limit.MAINS, reading.mains_ok is False),
+    )
+    return next((limit for limit, applies in reasons if applies), None)
+
+
+def _within_battery(asked: Power, reading: Reading, bounds: SocBounds) -> tuple[Power, Limit]:
+    """Keep the total within what battery and inverter permit and the protection of the state of charge demands."""
+    allowed_charge, allowed_discharge = _magnitude(reading.allowed_charge_w), _magnitude(reading.allowed_discharge_w)
+    inverter_charge = _magnitude(reading.inverter_charge_w)
+    inverter_discharge = _magnitude(reading.inverter_discharge_w)
+    # Both at zero while the battery permits power is no limit but a register that is not served.
+    plausible = bool(inverter_charge or inverter_discharge)
+    lower = [(-allowed_charge, Limit.BATTERY_CHARGE)]
+    upper = [(allowed_discharge, Limit.BATTERY_DISCHARGE)]
+    if plausible:
+        lower.append((-inverter_charge, Limit.INVERTER_CHARGE))
+        upper.append((inverter_discharge, Limit.INVERTER_DISCHARGE))
+    if bounds.lower_w is not None:
+        lower.append((bounds.lower_w, Limit.SOC_MAXIMUM))
+    floor, floor_limit = max(lower, key=lambda one: one[0])
+    ceiling, ceiling_limit = min(upper, key=lambda one: one[0])
+    if bounds.upper_w is not None and bounds.upper_w < ceiling:
+        ceiling = max(bounds.upper_w, floor)  # a forced charge never overrides what the battery permits
+        ceiling_limit = Limit.SOC_CHARGE if bounds.upper_w < 0 else Limit.SOC_RESERVE
+    total = asked.total_active_w
+    if total < floor:
+        return _with_total(asked, floor), floor_limit
+    if total > ceiling:
+        return _with_total(asked, ceiling), ceiling_limit
+    return asked, Limit.NONE
+
+
+def _magnitude(limit_w: float | None) -> float:
+    """Return a limit without its sign; one that is missing permits nothing."""
+    return abs(limit_w or 0.0)
+
+
+def _with_total(power: Power, total_w: float) -> Power:
+    """Scale the active powers so that they sum to `total_w`; split it evenly where their shares say nothing."""
+    before = power.total_active_w
+    count = len(power.active_w)
+    if before == 0 or total_w / before < 0:
+        return Power((total_w / count,) * count, power.reactive_var)
+    factor = total_w / before
+    return Power(tuple(one * factor for one in power.active_w), power.reactive_var)
+
+
+def _ramped(power: Power, limit: Limit, settings: Settings, running_for_s: float) -> tuple[Power, Limit]:
+    """Let power rise only slowly after the start; each phase has its share."""
+    permitted = max(running_for_s - settings.start_delay_s, 0.0) * settings.ramp_w_per_s
+    active, reactive = _scale(power.active_w, permitted), _scale(power.reactive_var, permitted)
+    ramped = Power(tuple(one * active for one in power.active_w), tuple(one * reactive for one in power.reactive_var))
+    return ramped, limit if ramped == power else Limit.RAMP
+
+
+def _scale(values: tuple[float, ...], permitted: float) -> float:
+    """Return the factor that brings every setpoint within its share of `permitted`."""
+    largest = max(abs(one) for one in values) * len(values)
+    return 1.0 if largest <= permitted else permitted / largest
+
+
+def _within_apparent(power: Power, limit: Limit, settings: Settings) -> tuple[Power, Limit]:
+    """Round to steps, with each setpoint within its share of the apparent power, active before reactive power.
+
+    Shares are whole steps, so what rounding gives back to a phase never takes it past its share.
+    """
+    share = settings.apparent_limit_va / len(power.active_w)
+    factor = _scale(power.active_w, _floor(share) * len(power.active_w))
+    active = _rounded(tuple(one * factor for one in power.active_w))
+    room = [_floor(math.sqrt(share**2 - one**2)) for one in active]
+    fitting = tuple(min(max(one, -most), most) for one, most in zip(power.reactive_var, room, strict=True))
+    limited = factor < 1 or fitting != power.reactive_var
+    return Power(active, _rounded(fitting)), Limit.APPARENT_POWER if limited else limit
+
+
+def _floor(magnitude: float) -> float:
+    return _steps(magnitude) * STEP
+
+
+def _rounded(values: tuple[float, ...]) -> tuple[float, ...]:
+    """Round towards zero to steps, and give what that takes from the total back to the phases.
+
+    So the total is the unrounded one, rounded towards zero, and no phase passes its own next step.
+    """
+    steps = [_steps(value) for value in values]
+    missing = _steps(math.fsum(values)) - sum(steps)
+    rests = [value / STEP - whole for value, whole in zip(values, steps, strict=True)]
+    # The largest rest first; ties keep the order of the phases.
+    for index in sorted(range(len(values)), key=lambda one: -abs(rests[one])):
+        if missing and rests[index] * missing > 0:
+            steps[index] += int(math.copysign(1, missing))
+            missing -= int(math.copysign(1, missing))
+    return tuple(float(step * STEP) for step in steps)
+
+
+def _steps(value: float) -> int:
+    """Whole steps towards zero; a value that is a hair off a whole step counts as that step."""
+    return math.trunc(round(value / STEP, 6))
+
+
+def _in_dead_band(total_w: float, reading: Reading, settings: Settings) -> bool:
+    """Whether the device could not hold this power: too small, and away from the end at which the battery is."""
+    border = settings.dead_band_w + DEAD_BAND_MARGIN_W
+    full = _magnitude(reading.allowed_charge_w) < FULL_OR_EMPTY_W
+    empty = _magnitude(reading.allowed_discharge_w) < FULL_OR_EMPTY_W
+    return (full and 0 < total_w < border) or (empty and -border < total_w < 0)

@@ -1,0 +1,121 @@
+"""The actions: set power, release it, reset an error. They are registered once and name the ESS they are for."""
+
+from datetime import timedelta
+from typing import Any
+
+import voluptuous as vol
+from homeassistant.const import ATTR_CONFIG_ENTRY_ID
+from homeassistant.core import HomeAssistant, ServiceCall, ServiceResponse, SupportsResponse, callback
+from homeassistant.helpers import config_validation as cv
+from homeassistant.helpers.service import async_get_config_entry
+
+from .commander import Commander
+from .const import DOMAIN
+from .coordinator import RefuEssConfigEntry
+from .errors import translated
+from .ess import Power, RefusedError
+
+SERVICE_SET_POWER = "set_power"
+SERVICE_RELEASE = "release"
+SERVICE_RESET_ERROR = "reset_error"
+
+ATTR_ACTIVE_POWER = "active_power"
+ATTR_REACTIVE_POWER = "reactive_power"
+ATTR_DURATION = "duration"
+ATTR_DRY_RUN = "dry_run"
+ATTR_FORCE = "force"
+PHASES = ("l1", "l2", "l3")
+
+MAXIMUM_DURATION = timedelta(days=1)
+"""Whoever wants power for longer asks again: a forgotten setpoint must end."""
+MAXIMUM_POWER = 1_000_000
+"""W or var; what is asked for is kept, what is sent is limited much lower."""
+
+POWER = vol.All(vol.Coerce(float), vol.Range(min=-MAXIMUM_POWER, max=MAXIMUM_POWER))
+TARGET = {vol.Optional(ATTR_CONFIG_ENTRY_ID): cv.string}
+
+SET_POWER = vol.Schema(
+    {
+        **TARGET,
+        vol.Optional(ATTR_ACTIVE_POWER): POWER,
+        vol.Optional(ATTR_REACTIVE_POWER): POWER,
+        **{vol.Optional(f"{ATTR_ACTIVE_POWER}_{phase}"): POWER for phase in PHASES},
+        **{vol.Optional(f"{ATTR_REACTIVE_POWER}_{phase}"): POWER for phase in PHASES},
+        vol.Optional(ATTR_DURATION): vol.All(
+            cv.positive_time_period, vol.Range(min=timedelta(seconds=1), max=MAXIMUM_DURATION)
+        ),
+        vol.Optional(ATTR_DRY_RUN, default=False): cv.boolean,
+    }
+)
+RELEASE = vol.Schema(TARGET)
+RESET_ERROR = vol.Schema({**TARGET, vol.Optional(ATTR_FORCE, default=False): cv.boolean})
+
+
+def _asked(data: dict[str, Any], phases: int) -> Power:
+    """Return the power that a call asks for; what it leaves out is zero.
+
+    Raises `RefusedError` if it mixes total and phases, or asks for phases where the total is in use.
+    """
+    totals = [data.get(key) for key in (ATTR_ACTIVE_POWER, ATTR_REACTIVE_POWER)]
+    active = [data.get(f"{ATTR_ACTIVE_POWER}_{phase}") for phase in PHASES]
+    reactive = [data.get(f"{ATTR_REACTIVE_POWER}_{phase}") for phase in PHASES]
+    by_phase = any(value is not None for value in (*active, *reactive))
+    if by_phase and any(value is not None for value in totals):
+        raise RefusedError("total_and_phases")
+    if not by_phase and all(value is None for value in totals):
+        raise RefusedError("no_power_given")
+    if by_phase:
+        if phases == 1:
+            raise RefusedError("phases_not_in_use")
+        return Power(tuple(value or 0.0 for value in active), tuple(value or 0.0 for value in reactive))
+    return Power.total(totals[0] or 0.0, totals[1] or 0.0, phases)
+
+
+def _commander(call: ServiceCall) -> Commander:
+    entry: RefuEssConfigEntry = async_get_config_entry(call.hass, DOMAIN, call.data.get(ATTR_CONFIG_ENTRY_ID))
+    return entry.runtime_data.commander
+
+
+async def _async_set_power(call: ServiceCall) -> ServiceResponse:
+    commander = _commander(call)
+    controller = commander.controller
+    with translated():
+        asked = _asked(call.data, controller.phases)
+        if call.data[ATTR_DRY_RUN]:
+            await commander.async_freshen()
+            decision = controller.plan(asked)
+        else:
+            decision = await commander.async_set_power(asked, call.context, call.data.get(ATTR_DURATION))
+    power, ends_at = decision.power, commander.lease_end
+    return {
+        "dry_run": call.data[ATTR_DRY_RUN],
+        "asked": {"active_power": asked.total_active_w, "reactive_power": asked.total_reactive_var},
+        "applied": {
+            "active_power": power.total_active_w,
+            "reactive_power": power.total_reactive_var,
+            "active_power_phases": list(power.active_w) if controller.per_phase else None,
+            "reactive_power_phases": list(power.reactive_var) if controller.per_phase else None,
+        },
+        "limit": decision.limit.value,
+        "ends_at": None if call.data[ATTR_DRY_RUN] or ends_at is None else ends_at.isoformat(),
+    }
+
+
+async def _async_release(call: ServiceCall) -> None:
+    with translated():
+        await _commander(call).async_release()
+
+
+async def _async_reset_error(call: ServiceCall) -> None:
+    with translated():
+        await _commander(call).async_reset_error(forced=call.data[ATTR_FORCE])
+
+
+@callback
+def async_setup_services(hass: HomeAssistant) -> None:
+    """Register the actions."""
+    hass.services.async_register(
+        DOMAIN, SERVICE_SET_POWER, _async_set_power, SET_POWER, supports_response=SupportsResponse.OPTIONAL
+    )
+    hass.services.async_register(DOMAIN, SERVICE_RELEASE, _async_release, RELEASE)
+    hass.services.async_register(DOMAIN, SERVICE_RESET_ERROR, _async_reset_error, RESET_ERROR)

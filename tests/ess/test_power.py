@@ -1,0 +1,324 @@
+"""How much power is sent: every rule, and the properties that hold whatever is asked and read."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings as examples, strategies as st
+
+from custom_components.refu_ess.ess.enums import BatteryMode, BatteryState, OperationMode, SystemState
+from custom_components.refu_ess.ess.power import Decision, Limit, Power, Reading, Settings, decide
+from custom_components.refu_ess.ess.soc_protection import UNBOUNDED, SocBounds
+
+GOOD = Reading(
+    age_s=0.5,
+    system_state=SystemState.START,
+    battery_state=BatteryState.START,
+    battery_mode=BatteryMode.NORMAL_MODE,
+    operation_mode=OperationMode.PQ_SET_POINT,
+    stop_request=0,
+    ready=True,
+    fault=False,
+    mains_ok=None,
+    other_setpoints_zero=True,
+    allowed_charge_w=90_000,
+    allowed_discharge_w=80_000,
+    inverter_charge_w=100_000,
+    inverter_discharge_w=100_000,
+    soc=50,
+)
+LONG_AGO = 3600.0
+
+
+def ask(
+    watts: float, var: float = 0, *, phases: int = 1, running_for_s: float | None = LONG_AGO, **changes: Any
+) -> Decision:
+    """Ask for a total in a good state, but for the changes."""
+    settings = changes.pop("settings", Settings())
+    bounds = changes.pop("bounds", UNBOUNDED)
+    return decide(
+        Power.total(watts, var, phases), replace(GOOD, **changes), settings, running_for_s=running_for_s, bounds=bounds
+    )
+
+
+def total(decision: Decision) -> tuple[float, str]:
+    """Return the total active power and the limit."""
+    return decision.power.total_active_w, decision.limit.value
+
+
+@pytest.mark.parametrize("watts", [-20_000, 20_000])
+def test_what_is_allowed_is_sent(watts: float) -> None:
+    """Within all limits exactly what was asked is sent."""
+    assert total(ask(watts)) == (watts, "none")
+
+
+def test_nothing_asked() -> None:
+    """Zero is zero, whatever the state."""
+    assert total(ask(0, system_state=SystemState.FAULT)) == (0, "nothing_asked")
+
+
+@pytest.mark.parametrize(
+    ("change", "limit"),
+    [
+        ({"age_s": None}, "stale_data"),
+        ({"age_s": 5.1}, "stale_data"),
+        ({"fault": True}, "fault"),
+        *(({"system_state": state}, "system_state") for state in (None, *SystemState) if state != 4),
+        *(({"battery_state": state}, "battery_state") for state in (None, *BatteryState) if state != 3),
+        ({"battery_mode": None}, "battery_mode"),
+        ({"operation_mode": None}, "operation_mode"),
+        ({"operation_mode": OperationMode.IAC_COS_PHI_SET_POINT}, "operation_mode"),
+        ({"stop_request": 1}, "stop_request"),
+        ({"stop_request": None}, "stop_request"),
+        ({"ready": False}, "not_ready"),
+        ({"other_setpoints_zero": False}, "other_setpoints"),
+        ({"mains_ok": False}, "mains"),
+    ],
+)
+@pytest.mark.parametrize("phases", [1, 3])
+def test_no_power(change: dict[str, Any], limit: str, phases: int) -> None:
+    """Each of these sends zero active and reactive power on every phase, and says why."""
+    decision = ask(-20_000, 5000, phases=phases, **change)
+    assert decision == Decision(Power.zero(phases), Limit(limit))
+
+
+@pytest.mark.parametrize(
+    "change", [{"age_s": 5.0}, {"other_setpoints_zero": None}, {"mains_ok": True}, {"mains_ok": None}]
+)
+def test_no_reason_to_stop(change: dict[str, Any]) -> None:
+    """What is just in time, cannot be read back, or is unproven stops nothing."""
+    assert total(ask(-20_000, **change)) == (-20_000, "none")
+
+
+def test_stop_request_can_be_ignored() -> None:
+    """Its values are unproven, so a person may choose to ignore it."""
+    assert total(ask(-20_000, stop_request=7, settings=Settings(ignore_stop_request=True))) == (-20_000, "none")
+
+
+@pytest.mark.parametrize(
+    ("watts", "change", "expected"),
+    [
+        (-95_000, {}, (-90_000, "battery_charge")),
+        (95_000, {}, (80_000, "battery_discharge")),
+        (-20_000, {"allowed_charge_w": None}, (0, "battery_charge")),
+        (20_000, {"allowed_discharge_w": None}, (0, "battery_discharge")),
+        (-20_000, {"allowed_charge_w": -15_000}, (-15_000, "battery_charge")),  # a magnitude, whatever the sign
+        (-95_000, {"inverter_charge_w": 50_000}, (-50_000, "inverter_charge")),
+        (-95_000, {"inverter_charge_w": -50_000}, (-50_000, "inverter_charge")),  # its sign is unproven
+        (95_000, {"inverter_discharge_w": 50_000}, (50_000, "inverter_discharge")),
+        (95_000, {"inverter_discharge_w": 0}, (0, "inverter_discharge")),
+        (95_000, {"inverter_charge_w": 0, "inverter_discharge_w": 0}, (80_000, "battery_discharge")),
+        (95_000, {"inverter_charge_w": None, "inverter_discharge_w": None}, (80_000, "battery_discharge")),
+    ],
+)
+def test_battery_and_inverter_limits(watts: float, change: dict[str, Any], expected: tuple[float, str]) -> None:
+    """The battery's limits bind; the inverter's may only narrow them, and only when they are plausible."""
+    assert total(ask(watts, **change)) == expected
+
+
+@pytest.mark.parametrize(
+    ("running_for_s", "expected"),
+    [(None, 0), (0, 0), (30, 0), (31, 1000), (40, 10_000), (50, 20_000), (60, 20_000)],
+)
+def test_ramp_after_start(running_for_s: float | None, expected: float) -> None:
+    """For 30 s after the start nothing is sent, then 1 kW more every second."""
+    assert total(ask(20_000, running_for_s=running_for_s)) == (expected, "none" if expected == 20_000 else "ramp")
+
+
+def test_ramp_holds_reactive_power_too() -> None:
+    """Reactive power rises with the same ramp."""
+    assert ask(5000, 20_000, running_for_s=40).power == Power((5000,), (10_000,))
+
+
+@pytest.mark.parametrize(
+    ("watts", "var", "phases", "expected"),
+    [
+        (60_000, 80_000, 1, ((60_000,), (80_000,))),
+        (60_000, 90_000, 1, ((60_000,), (80_000,))),
+        (60_000, -90_000, 1, ((60_000,), (-80_000,))),
+        (60_000, 90_000, 3, ((20_000,) * 3, (26_600,) * 3)),
+        (0, 120_000, 1, ((0,), (100_000,))),
+    ],
+)
+def test_apparent_power(watts: float, var: float, phases: int, expected: Any) -> None:
+    """Active power comes first, reactive power has the room that is left; each phase has a third."""
+    decision = ask(watts, var, phases=phases)
+    assert (decision.power.active_w, decision.power.reactive_var) == expected
+    assert decision.limit is (Limit.NONE if var == 80_000 else Limit.APPARENT_POWER)
+
+
+def test_apparent_power_limits_one_phase() -> None:
+    """One phase alone has no more than its third, in whole steps."""
+    asked = Power((50_000.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+    decision = decide(asked, GOOD, Settings(), running_for_s=LONG_AGO)
+    assert decision == Decision(Power((33_300, 0, 0), (0, 0, 0)), Limit.APPARENT_POWER)
+
+
+@pytest.mark.parametrize(
+    ("watts", "phases", "expected"),
+    [
+        (199, 1, (100,)),
+        (-199, 1, (-100,)),
+        (99, 1, (0,)),
+        (100, 3, (100, 0, 0)),
+        (-100, 3, (-100, 0, 0)),
+        (20_000, 3, (6700, 6700, 6600)),
+        (-20_000, 3, (-6700, -6700, -6600)),
+    ],
+)
+def test_rounding(watts: float, phases: int, expected: tuple[float, ...]) -> None:
+    """Rounded towards zero to 100 W; what is left goes to the phases, so that they sum to the total."""
+    assert ask(watts, phases=phases).power.active_w == expected
+
+
+@pytest.mark.parametrize(
+    ("watts", "full", "expected"),
+    [
+        (3000, True, (0, "dead_band")),
+        (5000, True, (0, "dead_band")),  # whether the border is taken is unproven
+        (5100, True, (5100, "none")),
+        (-3000, True, (0, "battery_charge")),
+        (-3000, False, (0, "dead_band")),
+        (-5000, False, (0, "dead_band")),
+        (-5100, False, (-5100, "none")),
+        (3000, False, (0, "battery_discharge")),
+    ],
+)
+def test_dead_band(watts: float, full: bool, expected: tuple[float, str]) -> None:
+    """A full battery cannot hold a small discharge, an empty one no small charge."""
+    change = {"allowed_charge_w": 99} if full else {"allowed_discharge_w": 99}
+    assert total(ask(watts, **change)) == expected
+
+
+def test_dead_band_takes_reactive_power_too() -> None:
+    """Reactive power is zero where active power is forced to zero."""
+    assert ask(3000, 10_000, allowed_charge_w=0).power.is_zero
+
+
+def test_dead_band_comes_after_the_ramp() -> None:
+    """A ramp steps over the band instead of through it."""
+    sent = [ask(8000, allowed_charge_w=0, running_for_s=30 + second).power.total_active_w for second in range(10)]
+    assert sent == [0, 0, 0, 0, 0, 0, 6000, 7000, 8000, 8000]
+
+
+@pytest.mark.parametrize(
+    ("watts", "bounds", "expected"),
+    [
+        (20_000, SocBounds(upper_w=0), (0, "soc_reserve")),
+        (-20_000, SocBounds(upper_w=0), (-20_000, "none")),
+        (20_000, SocBounds(upper_w=-18_000), (-18_000, "soc_charge")),
+        (-10_000, SocBounds(upper_w=-18_000), (-18_000, "soc_charge")),
+        (-50_000, SocBounds(upper_w=-18_000), (-50_000, "none")),
+        (20_000, SocBounds(upper_w=-95_000), (-90_000, "soc_charge")),  # never past what the battery permits
+        (-20_000, SocBounds(lower_w=0), (0, "soc_maximum")),
+        (20_000, SocBounds(lower_w=0), (20_000, "none")),
+    ],
+)
+@pytest.mark.parametrize("phases", [1, 3])
+def test_soc_bounds(watts: float, bounds: SocBounds, expected: tuple[float, str], phases: int) -> None:
+    """The protection of the state of charge narrows, and may turn a discharge into a charge."""
+    assert total(ask(watts, bounds=bounds, phases=phases)) == expected
+
+
+def test_phases_keep_their_shares() -> None:
+    """A limit on the total scales every phase alike."""
+    asked = Power((30_000.0, 20_000.0, 10_000.0), (0.0,) * 3)
+    reading = replace(GOOD, allowed_discharge_w=30_000)
+    assert decide(asked, reading, Settings(), running_for_s=LONG_AGO).power.active_w == (15_000, 10_000, 5000)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_no_number(value: float) -> None:
+    """What is no finite number is an error, not a power."""
+    with pytest.raises(ValueError, match="finite"):
+        ask(value)
+    with pytest.raises(ValueError, match="finite"):
+        ask(1000, value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("apparent_limit_va", 0),
+        ("start_delay_s", -1),
+        ("ramp_w_per_s", 0),
+        ("stale_after_s", 0),
+        ("dead_band_w", -1),
+        ("dead_band_w", math.nan),
+    ],
+)
+def test_settings_out_of_range(name: str, value: float) -> None:
+    """A setting outside its range is refused by name."""
+    with pytest.raises(ValueError, match=name):
+        Settings(**{name: value})  # type: ignore[arg-type]
+
+
+WATTS = st.floats(-200_000, 200_000)
+LIMIT = st.none() | st.floats(-120_000, 120_000)
+READINGS = st.builds(
+    Reading,
+    age_s=st.none() | st.floats(0, 10),
+    system_state=st.sampled_from([None, *SystemState, *[SystemState.START] * 8]),
+    battery_state=st.sampled_from([BatteryState.START] * 8 + [BatteryState.STOP, None]),
+    battery_mode=st.sampled_from([BatteryMode.NORMAL_MODE] * 8 + [None]),
+    operation_mode=st.sampled_from([OperationMode.PQ_SET_POINT] * 8 + [None, OperationMode.IAC_COS_PHI_SET_POINT]),
+    stop_request=st.sampled_from([0] * 8 + [1, None]),
+    ready=st.sampled_from([True] * 8 + [False]),
+    fault=st.sampled_from([False] * 8 + [True]),
+    mains_ok=st.sampled_from([None, True, True, True, False]),
+    other_setpoints_zero=st.sampled_from([None, True, True, True, False]),
+    allowed_charge_w=LIMIT,
+    allowed_discharge_w=LIMIT,
+    inverter_charge_w=LIMIT,
+    inverter_discharge_w=LIMIT,
+    soc=st.none() | st.floats(0, 100),
+)
+ASKED = st.builds(lambda p, q: Power((p,), (q,)), WATTS, WATTS) | st.builds(
+    lambda p, q: Power(tuple(p), tuple(q)),
+    st.lists(WATTS, min_size=3, max_size=3),
+    st.lists(WATTS, min_size=3, max_size=3),
+)
+BOUNDS = st.builds(
+    SocBounds,
+    lower_w=st.none() | st.just(0.0),
+    upper_w=st.none() | st.floats(-100_000, 0),
+)
+
+
+@given(ASKED, READINGS, st.none() | st.floats(0, 200), BOUNDS)
+@examples(max_examples=800, deadline=None)
+def test_properties(asked: Power, reading: Reading, running_for_s: float | None, bounds: SocBounds) -> None:
+    """Whatever is asked and read: within every limit, outside the dead band, in whole steps, and the same again."""
+    settings = Settings()
+    decision = decide(asked, reading, settings, running_for_s=running_for_s, bounds=bounds)
+    power, count = decision.power, len(asked.active_w)
+    active, reactive = power.total_active_w, power.total_reactive_var
+    assert len(power.active_w) == len(power.reactive_var) == count
+    assert all(value % 100 == 0 for value in (*power.active_w, *power.reactive_var))
+    assert -abs(reading.allowed_charge_w or 0) <= active <= abs(reading.allowed_discharge_w or 0)
+    if bounds.upper_w is not None:
+        assert active <= max(bounds.upper_w + 100, -abs(reading.allowed_charge_w or 0) + 100, 0)
+    assert math.hypot(active, reactive) <= settings.apparent_limit_va + 1e-6
+    for one, other in zip(power.active_w, power.reactive_var, strict=True):
+        assert math.hypot(one, other) <= settings.apparent_limit_va / count + 1e-6
+    if abs(reading.allowed_charge_w or 0) < 100:
+        assert not 0 < active <= 5000
+    if abs(reading.allowed_discharge_w or 0) < 100:
+        assert not -5000 <= active < 0
+    if reading.system_state is not SystemState.START or reading.fault or reading.age_s is None or reading.age_s > 5:
+        assert power.is_zero
+    if running_for_s is None or running_for_s <= 30:
+        assert power.is_zero
+    if decision.limit is Limit.NONE:
+        assert abs(active - asked.total_active_w) < 100 * count
+    assert decide(asked, reading, settings, running_for_s=running_for_s, bounds=bounds) == decision
+
+
+@given(st.floats(-100_000, 100_000), st.floats(0, 100_000), st.floats(0, 100_000))
+@examples(max_examples=300, deadline=None)
+def test_phases_sum_to_the_total(watts: float, charge: float, discharge: float) -> None:
+    """Three phases carry what one total would, but for the thirds of the apparent power in whole steps."""
+    change = {"allowed_charge_w": charge, "allowed_discharge_w": discharge}
+    one, three = ask(watts, **change), ask(watts, phases=3, **change)
+    assert abs(one.power.total_active_w - three.power.total_active_w) <= (100 if abs(watts) > 99_900 else 0)
