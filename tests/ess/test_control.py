@@ -542,6 +542,17 @@ async def test_writes_are_remembered(bench: MakeBench, unit: MockModbusUnit) -> 
     ]
 
 
+async def test_what_was_written_is_read_back(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """After the last write of a lease its registers are read back once, then left alone."""
+    made = await bench()
+    await made.power(20_000)
+    await made.controller.async_release()
+    unit.read_events.clear()
+    await made.poll(3)
+    assert [event.address for event in unit.read_events if event.register_type == "holding"] == [0x203, 0x207]
+    assert made.controller.held() == Power.zero(1)
+
+
 async def test_only_adjacent_registers_share_a_request(device: RefuEss) -> None:
     """A write that would touch a register in between is refused before it is sent."""
     with pytest.raises(ValueError, match="adjacent"):

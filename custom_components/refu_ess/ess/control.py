@@ -136,6 +136,8 @@ class Controller:
         self._written_at = 0.0
         self._mismatches = 0
         self._deviating_since: float | None = None
+        self._touched: dict[str, float] = {}
+        """When each block was last written: what was written is read back."""
         self._closed = False
         self._lock = asyncio.Lock()
         """Commands and the cycle take turns, so that no write of one is overtaken by the other."""
@@ -166,7 +168,10 @@ class Controller:
     @property
     def blocks_to_read(self) -> tuple[str, ...]:
         """The settings to read at the next poll, whether they are due or not."""
-        return ("commands", self.block, self.other_block) if self.busy else ()
+        if self.busy:
+            return ("commands", self.block, self.other_block)
+        blocks = self.device.blocks
+        return tuple(name for name, at in self._touched.items() if (blocks[name].asked_at or 0.0) <= at)
 
     @property
     def limit(self) -> Limit:
@@ -474,6 +479,7 @@ class Controller:
 
         Raises `WriteFailedError` if nothing answers or the device refuses.
         """
+        self._touched[block] = self._clock()
         try:
             await self.device.async_write(block, values)
         except ModbusError as err:
