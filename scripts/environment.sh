@@ -126,3 +126,47 @@ install() {
     printf '%s' "$wanted" >"$stamp"
     printf '\n' >>"$stamp"
 }
+
+# --- A real Home Assistant, for scripts/develop and scripts/end-to-end
+
+HA_OLDEST=2026.11.0 # what is taken if the newest release does not install
+
+# Sets .venv-ha up with the newest Home Assistant, or with $HA_VERSION, and with all that it would fetch when it runs.
+need_home_assistant() {
+    local wanted stamp=.venv-ha/.installed newest
+    make_venv .venv-ha
+    wanted=$(echo "${HA_VERSION:-}" && declare -f install_home_assistant && cat tests/e2e/requirements.py custom_components/*/manifest.json)
+    [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return
+    newest=${HA_VERSION:-$(echo homeassistant |
+        "$UV" pip compile --quiet --no-deps --no-header --no-annotate --python .venv-ha/bin/python - | cut -d= -f3)}
+    say "Installing Home Assistant $newest into .venv-ha"
+    install_home_assistant "$newest" || {
+        [ "$newest" != "$HA_OLDEST" ] || fail "Home Assistant $newest could not be installed"
+        say "That failed; installing Home Assistant $HA_OLDEST"
+        install_home_assistant "$HA_OLDEST" || fail "Home Assistant $HA_OLDEST could not be installed either"
+    }
+    echo "$wanted" >"$stamp"
+}
+
+install_home_assistant() {
+    local pip=("$UV" pip install --quiet --python .venv-ha/bin/python) constraints
+    "${pip[@]}" --no-deps "homeassistant==$1" || return 1 # alone, for its constraints
+    constraints=$(echo .venv-ha/lib/python3.*/site-packages/homeassistant/package_constraints.txt)
+    "${pip[@]}" --constraint "$constraints" "homeassistant==$1" playwright pytest || return 1
+    .venv-ha/bin/python tests/e2e/requirements.py >.venv-ha/requirements.txt || return 1
+    "${pip[@]}" --constraint "$constraints" --requirement .venv-ha/requirements.txt || return 1
+}
+
+# The browser for the walk through the interface. Only root can install one; without it the walk is skipped.
+need_browser() {
+    local name
+    for name in chromium chromium-browser google-chrome; do
+        command -v "$name" >/dev/null && return
+    done
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        say "Installing Chromium"
+        (apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core) >/dev/null && return
+    fi
+    say "No Chromium: the walk with a browser will be skipped. To have it: apt-get install chromium, as root"
+}

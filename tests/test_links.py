@@ -1,6 +1,7 @@
 """The integration on real sockets: every transport over both links, and a wire that misbehaves."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -92,14 +93,20 @@ async def test_every_transport(hass: HomeAssistant, sim: Simulator, transport: s
     ],
     ids=lambda one: one.get("how", one["do"]),
 )
-async def test_wire_faults(hass: HomeAssistant, sim: Simulator, shared: bool, fault: dict[str, Any]) -> None:
-    """Nothing wrong is ever shown, and the first polls after the fault bring the truth."""
+async def test_wire_faults(
+    hass: HomeAssistant, sim: Simulator, shared: bool, fault: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing wrong is ever shown, the log has one line, and the first polls after the fault bring the truth."""
     entry = await set_up(hass, data(sim, "tcp", shared=shared))
     coordinator = entry.runtime_data
     await carry_out(sim, fault)
     for _ in range(3):
         await coordinator.async_refresh()
         assert state(hass, SOC) == STATE_UNAVAILABLE
+    told = [one for one in caplog.records if one.levelno >= logging.WARNING and "Executing" not in one.message]
+    assert [one.name for one in told if not one.name.startswith(("homeassistant", "aiohttp", "tmodbus"))] == [
+        "custom_components.refu_ess.coordinator"
+    ]
     sim.model.soc = 40
     await carry_out(sim, {"do": "heal"})
     if fault["do"] == "unplug":

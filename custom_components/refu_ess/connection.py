@@ -1,5 +1,6 @@
 """The link to the device: a private one by pymodbus, or the one that Home Assistant shares between integrations."""
 
+import logging
 import warnings
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -28,6 +29,27 @@ from .const import (
 )
 
 type ModbusParams = ModbusTcpParams | ModbusSerialParams
+
+SAID_ONCE_ELSEWHERE = (
+    "Failed to connect",
+    "No response received",
+    "Cancel send",
+    "Not connected",
+    "Repeating",
+    "Invalid Modbus protocol id",
+    "ERROR: request ask for",
+    "ERROR: received pdu",
+    "ERROR: No response",
+)
+"""What pymodbus says of each single request to a lost or disturbed device, with its last frames."""
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of pymodbus tells what is not told otherwise: each request's failure reaches us as an error."""
+    return not record.getMessage().startswith(SAID_ONCE_ELSEWHERE)
+
+
+logging.getLogger("pymodbus.logging").addFilter(_is_news)
 
 RTU_OVER_TCP_BAUDRATE = 115200  # of no effect on a socket, but the shared link compares it
 

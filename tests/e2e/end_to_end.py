@@ -1,0 +1,323 @@
+"""What only a real Home Assistant can show: one for all tests, which build on each other in their order.
+
+Run it by `scripts/end-to-end`, which makes its environment first.
+"""
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from .browser import CHROMIUM, SHOTS, Browser, browser
+from .ess import DOMAIN, TITLE, Ess, link, make_home, steps
+from .home_assistant import DEVELOP_CONFIG, ROOT, Answer, FlowError, HomeAssistant, free_port, until
+from .simulator import Simulator, silent_server
+
+CHANNELS = json.loads((ROOT / "tests/fixtures/register_map.json").read_text())["channels"]
+GERMAN = ROOT / "custom_components" / DOMAIN / "translations" / "de.json"
+
+SOME_ARE_UNKNOWN = {"time_to_empty", "time_to_full", "round_trip_efficiency", "lease_end", "next_error_reset"}
+"""They depend on which way power flows, on how much went through the battery, or on a command."""
+PATIENCE_SECONDS = 30
+"""How long a change may take to be seen, at one poll a second."""
+FAILURES_WITHOUT_A_WORD = 4
+QUIET_SECONDS = 3
+
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
+
+
+@dataclass
+class Bench:
+    """What the tests share."""
+
+    ha: HomeAssistant
+    simulator: Simulator
+
+    @property
+    def ess(self) -> Ess:
+        """The one that was set up."""
+        for entry in self.ha.entries(DOMAIN):
+            return Ess(self.ha, entry)
+        pytest.skip("it could not be set up")
+
+    def refused(self, answers: list[Answer]) -> str | None:
+        """Try to set up an ESS in vain, and return the reason."""
+        with pytest.raises(FlowError) as caught:
+            self.ha.add(DOMAIN, answers)
+        return caught.value.reason
+
+    def command(self, ids: dict[str, str], watts: int) -> None:
+        """Set the active power, and wait until the device has it."""
+        self.ha.call("number.set_value", {"entity_id": ids["active_power_setpoint"], "value": watts})
+        until(lambda: self.simulator.control(do="state")["setpoint"] == watts, PATIENCE_SECONDS, f"setpoint {watts} W")
+
+    def writes_in(self, seconds: float) -> int:
+        """Count what is written to the device within some time."""
+        before = len(self.simulator.control(do="write_log"))
+        time.sleep(seconds)
+        return len(self.simulator.control(do="write_log")) - before
+
+    def wait_for_all(self, since: Answer | None = None) -> None:
+        """Wait until every entity is available, in case of a reload since the state of the SoC was this."""
+
+        def available() -> bool:
+            states = ess.states()
+            return not having(states, "unavailable") and (
+                since is None or states["soc"]["last_changed"] != since["last_changed"]
+            )
+
+        ess = self.ess
+        until(available, PATIENCE_SECONDS, "every entity available")
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """A new Home Assistant and the simulator."""
+    folder: Path = tmp_path_factory.mktemp("bench")
+    simulator = Simulator(free_port(), folder / "simulator.out")
+    ha = HomeAssistant(folder / "config", free_port())
+    try:
+        simulator.start()
+        ha.start()
+        yield Bench(ha, simulator)
+    finally:
+        ha.stop()
+        simulator.stop()
+        SHOTS.mkdir(exist_ok=True)
+        for log in (simulator.log_file, ha.log_file):
+            if log.exists():
+                shutil.copy(log, SHOTS)
+
+
+def having(states: dict[str, Answer], state: str) -> set[str]:
+    """Return the keys of the entities that have this state; what shows only when it happened counts as known."""
+    momentary = ("button.", "event.") if state == "unknown" else ()
+    return {
+        key for key, found in states.items() if found["state"] == state and not found["entity_id"].startswith(momentary)
+    }
+
+
+# Setting up
+
+
+def test_flow_says_what_is_wrong(bench: Bench) -> None:
+    """Each mistake has a message of its own, and leaves no entry behind."""
+    assert bench.refused(steps(free_port())) == "refused"
+    assert bench.refused(steps(502, "no-such-host.invalid")) == "no_such_host"
+    for transport in ("tcp", "rtu_over_tcp"):
+        with silent_server() as port:
+            assert bench.refused(steps(port, transport=transport)) == "no_answer"
+    bench.simulator.control(do="refuse_block", **{"from": 0x11A, "to": 0x155})
+    assert bench.refused(steps(bench.simulator.port)) == "illegal_address"
+    bench.simulator.control(do="heal")
+    assert bench.ha.entries(DOMAIN) == []
+
+
+def test_flow_sets_up(bench: Bench) -> None:
+    """The flow makes one entry, which is loaded, and does not make it twice."""
+    entry = bench.ha.add(DOMAIN, steps(bench.simulator.port))
+    assert entry["title"] == TITLE
+    assert bench.ess.entry["state"] == "loaded"
+    assert bench.refused(steps(bench.simulator.port)) == "already_configured"
+    make_home(bench.ha, bench.ess)
+
+
+def test_states_are_filled(bench: Bench) -> None:
+    """Every enabled entity shows what the simulator says."""
+    states = bench.ess.states()
+    assert len(states) > 100
+    assert having(states, "unavailable") == set()
+    assert having(states, "unknown") <= SOME_ARE_UNKNOWN
+    assert float(states["soc"]["state"]) == pytest.approx(bench.simulator.control(do="state")["soc"], abs=1)
+
+
+def test_diagnostics(bench: Bench) -> None:
+    """The download holds every channel of the channel table, and not the host."""
+    found = bench.ess.diagnostics()
+    assert found["channels"].keys() == {channel["name"] for channel in CHANNELS}
+    assert [name for name, channel in found["channels"].items() if not channel["available"]] == []
+    assert found["entry"]["data"]["host"] == "**REDACTED**"
+    assert "127.0.0.1" not in json.dumps(found)
+
+
+def test_dashboard(bench: Bench) -> None:
+    """Every entity on the dashboard of scripts/develop is there."""
+    wanted = set(re.findall(r"entity: (\S+)", (DEVELOP_CONFIG / "dashboard.yaml").read_text()))
+    assert wanted - bench.ha.states().keys() == set()
+
+
+def test_energy(bench: Bench) -> None:
+    """The energy dashboard takes the entities as they are."""
+    verdict, statistics = bench.ha.ws({"type": "energy/validate"}, {"type": "recorder/validate_statistics"})
+    issues = {issue["type"] for source in verdict["energy_sources"] for issue in source}
+    # Statistics are made when the clock's minutes next divide by five.
+    assert issues <= {"statistics_not_defined"}
+    assert statistics == {}
+
+
+# Changing
+
+
+def test_options(bench: Bench) -> None:
+    """Options apply at once; battery groups that are not there vanish, and come back."""
+    ess = bench.ess
+    every = sorted(ess.devices().values())
+    no_ramp = {"start_delay": 0, "ramp_rate": 100}
+    bench.ha.options(ess.entry, [{"poll_interval": 1, "battery_groups": 2, "control": no_ramp}])
+    until(lambda: len(ess.devices()) == len(every) - 2, PATIENCE_SECONDS, "two battery groups less")
+    bench.ha.options(ess.entry, [{"battery_groups": 4}])
+    until(lambda: sorted(ess.devices().values()) == every, PATIENCE_SECONDS, "all battery groups again")
+    bench.wait_for_all()
+
+
+@pytest.mark.parametrize("transport", ["rtu_over_tcp", "tcp"])
+def test_reconfigure(bench: Bench, transport: str) -> None:
+    """At another port and by another transport every entity keeps its ids."""
+
+    def identities() -> dict[str, str]:
+        return {entity["unique_id"]: entity["entity_id"] for entity in ess.registered().values()}
+
+    ess = bench.ess
+    before, soc = identities(), ess.states()["soc"]
+    port = bench.simulator.rtu_port if transport == "rtu_over_tcp" else bench.simulator.port
+    bench.ha.reconfigure(ess.entry, [{"next_step_id": transport}, link(port)])
+    bench.wait_for_all(soc)
+    data = ess.diagnostics()["entry"]["data"]
+    assert (data["transport"], data["port"]) == (transport, port)
+    assert identities() == before
+
+
+@pytest.mark.parametrize(("loss", "return_"), [("unplug", "plug"), ("silence", "heal")])
+def test_lost_link(bench: Bench, loss: str, return_: str) -> None:
+    """Without the device nothing is shown as if it were there; the log says so in one line each way."""
+
+    def failed() -> int:
+        return sum(ess.diagnostics()["link"]["errors"].values())
+
+    ess = bench.ess
+    channels = ess.diagnostics()["channels"].values()
+    readings = {entity for channel in channels if channel["raw"] for entity in channel["entities"]}
+    began, failed_before = len(bench.ha.log()), failed()
+    bench.simulator.control(do=loss)
+    try:
+        until(lambda: ess.states()["soc"]["state"] == "unavailable", PATIENCE_SECONDS, "unavailable")
+        until(lambda: failed() > failed_before + FAILURES_WITHOUT_A_WORD, PATIENCE_SECONDS, "more polls")
+        states = bench.ha.states()
+    finally:
+        bench.simulator.control(do=return_)
+    lost = bench.ha.log()[began:]
+    bench.wait_for_all()
+    back = bench.ha.log()[began + len(lost) :]
+    assert {states[entity]["state"] for entity in readings & states.keys()} == {"unavailable"}
+    assert (len(lost), len(back)) == (1, 1), "\n".join([*lost, "and back:", *back])
+
+
+# Looking
+
+
+@needs_chromium
+def test_browser(bench: Bench) -> None:
+    """A person finds everything, and the browser complains of nothing."""
+    devices = {name: device for device, name in bench.ess.devices().items()}
+    with browser(bench.ha) as window:
+        window.settle("State of charge")
+        window.shoot("dashboard")
+        assert window.page.get_by_text("Entity not found").count() == 0
+        window.visit(f"/config/integrations/integration/{DOMAIN}", "REFU ESS battery")
+        window.shoot("integration")
+        for name in (TITLE, "REFU ESS battery", "REFU ESS DC/DC converter", "REFU ESS battery group 1"):
+            window.visit(f"/config/devices/device/{devices[name]}", name)
+            window.shoot("device-" + re.sub(r"\W+", "-", name.lower()))
+        window.visit("/energy", "Energy distribution")
+        window.shoot("energy")
+        window.visit("/config/energy", "REFU ESS battery")
+        window.shoot("energy-config")
+        see_flow(window)
+        assert window.complaints == []
+        assert window.outside == set()
+
+
+def see_flow(window: Browser) -> None:
+    """Begin to add another ESS by hand, and make a mistake."""
+    page = window.page
+    page.goto(f"{window.ha.url}/config/integrations/dashboard/add?domain={DOMAIN}")
+    window.click("OK")
+    page.get_by_text("How is the ESS reached?").wait_for()
+    window.shoot("flow-menu")
+    page.get_by_text("Modbus TCP", exact=True).click()
+    page.get_by_role("textbox", name="Host").fill("127.0.0.1")
+    page.get_by_role("spinbutton", name="Port").fill(str(free_port()))
+    page.get_by_text("Unit and connection").click()
+    window.shoot("flow-form")
+    window.click("Submit")
+    page.get_by_text("The host refuses connections to that port").wait_for()
+    window.shoot("flow-error")
+
+
+@needs_chromium
+@pytest.mark.skipif(not GERMAN.exists(), reason="there is no German translation")
+def test_browser_in_german(bench: Bench) -> None:
+    """Where Home Assistant and its user speak German, so does the device."""
+    german = json.loads(GERMAN.read_text())["entity"]["sensor"]
+    ess = bench.ess
+    bench.ha.speak("de")
+    bench.ha.call("homeassistant.reload_config_entry", {"entry_id": ess.entry_id})
+    device = next(device for device, name in ess.devices().items() if name == TITLE)
+    with browser(bench.ha, language="de") as window:
+        window.visit(f"/config/devices/device/{device}", german["system_state"]["name"])
+        window.shoot("german-device")
+        window.page.get_by_text(german["system_state"]["state"]["start"], exact=True).first.wait_for()
+        assert window.complaints == []
+    bench.ha.speak("en")
+    bench.ha.call("homeassistant.reload_config_entry", {"entry_id": ess.entry_id})
+
+
+# Commanding and ending
+
+
+def test_nothing_was_written(bench: Bench) -> None:
+    """All of this was reading."""
+    assert bench.simulator.control(do="write_log") == []
+
+
+def test_setpoint(bench: Bench) -> None:
+    """The device follows a setpoint until it is released, and then nothing is written any more."""
+    ids = {key: entity["entity_id"] for key, entity in bench.ess.registered().items()}
+    bench.command(ids, 20_000)
+    until(lambda: abs(bench.simulator.control(do="state")["power"] - 20_000) < 100, PATIENCE_SECONDS, "20 kW")
+    until(lambda: float(bench.ess.states()["active_power"]["state"]) == 20, PATIENCE_SECONDS, "20 kW seen")
+    bench.ha.call("button.press", {"entity_id": ids["release_setpoint"]})
+    until(lambda: bench.simulator.control(do="state")["setpoint"] == 0, PATIENCE_SECONDS, "setpoint zero")
+    assert bench.writes_in(QUIET_SECONDS) == 0
+
+
+def test_restart(bench: Bench) -> None:
+    """A restart ends a command; all else is as before, and what was off until then can be shown too."""
+    ess = bench.ess
+    before = ess.registered()
+    ids = {key: entity["entity_id"] for key, entity in before.items()}
+    for key, entity in before.items():
+        if entity["disabled_by"]:
+            bench.ha.ws({"type": "config/entity_registry/update", "entity_id": ids[key], "disabled_by": None})
+    bench.command(ids, 20_000)
+    bench.ha.restart()
+    assert bench.simulator.control(do="state")["setpoint"] == 0
+    assert bench.writes_in(QUIET_SECONDS) == 0
+    states = ess.states()
+    assert ids.keys() - states.keys() == set()
+    assert having(states, "unavailable") == set()
+    assert having(states, "unknown") <= SOME_ARE_UNKNOWN
+    assert {key: entity["entity_id"] for key, entity in ess.registered().items()} == ids
+
+
+def test_no_complaints(bench: Bench) -> None:
+    """The log has no errors but those of the lost link."""
+    bad = [line for line in bench.ha.log() if re.search(r" (ERROR|CRITICAL) |Traceback|blocking call", line)]
+    expected = [line for line in bad if "[custom_components.refu_ess.coordinator] Error fetching" in line]
+    assert bad == expected
+    assert len(expected) <= 2
