@@ -129,21 +129,24 @@ install() {
 
 # --- A real Home Assistant, for scripts/develop and scripts/end-to-end
 
-HA_OLDEST=2026.11.0 # what is taken if the newest release does not install
+HA_FALLBACK=2026.11.0 # what is taken if the newest release does not install
 
 # Sets .venv-ha up with the newest Home Assistant, or with $HA_VERSION, and with all that it would fetch when it runs.
+# It stays at that release until the folder is deleted or what has to be installed changes.
 need_home_assistant() {
     local wanted stamp=.venv-ha/.installed newest
     make_venv .venv-ha
-    wanted=$(echo "${HA_VERSION:-}" && declare -f install_home_assistant && cat tests/e2e/requirements.py custom_components/*/manifest.json)
+    wanted=$(echo "${HA_VERSION:-}" && declare -f install_home_assistant &&
+        cat tests/e2e/requirements.py custom_components/*/manifest.json)
     [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return
     newest=${HA_VERSION:-$(echo homeassistant |
-        "$UV" pip compile --quiet --no-deps --no-header --no-annotate --python .venv-ha/bin/python - | cut -d= -f3)}
+        "$UV" pip compile --quiet --no-deps --no-header --no-annotate --python .venv-ha/bin/python - | cut -d= -f3 || true)}
+    newest=${newest:-$HA_FALLBACK}
     say "Installing Home Assistant $newest into .venv-ha"
     install_home_assistant "$newest" || {
-        [ "$newest" != "$HA_OLDEST" ] || fail "Home Assistant $newest could not be installed"
-        say "That failed; installing Home Assistant $HA_OLDEST"
-        install_home_assistant "$HA_OLDEST" || fail "Home Assistant $HA_OLDEST could not be installed either"
+        [ "$newest" != "$HA_FALLBACK" ] || fail "Home Assistant $newest could not be installed"
+        say "That failed; installing Home Assistant $HA_FALLBACK"
+        install_home_assistant "$HA_FALLBACK" || fail "Home Assistant $HA_FALLBACK could not be installed either"
     }
     echo "$wanted" >"$stamp"
 }

@@ -418,6 +418,8 @@ async def test_start_and_stop(bench: MakeBench, unit: MockModbusUnit) -> None:
     await made.poll()
     await made.controller.async_set_work_state(WorkState.START)
     assert made.written[-1] == (0x200, [1])
+    await made.controller.async_set_work_state(WorkState.STOP)
+    assert made.written[-2:] == [(0x200, [1]), (0x200, [0])]
     unit.input[0x13F] = 1  # a bit that nobody described
     await made.poll()
     with pytest.raises(RefusedError, match="fault"):

@@ -91,10 +91,12 @@ async def test_words_before_the_first_poll(device: RefuEss) -> None:
         device.number("nonsense")
 
 
+@pytest.mark.parametrize("shared", [False, True])
 async def test_dropped_link_is_tried_once_more(
-    device: RefuEss, unit: MockModbusUnit, connection: MockModbusConnection, monkeypatch: pytest.MonkeyPatch
+    unit: MockModbusUnit, connection: MockModbusConnection, monkeypatch: pytest.MonkeyPatch, clock: Clock, shared: bool
 ) -> None:
     """A block that was well is read again over a fresh link, so a drop costs no poll."""
+    device = RefuEss(unit, shared_link=shared, clock=clock)
     await device.async_poll()
     connection.simulate_connection_lost()
     read, failures = unit.read_input_registers, [ModbusConnectionError("dropped")]
