@@ -386,7 +386,7 @@ async def test_switches_survive_a_reload(hass: HomeAssistant, ready: MockConfigE
 async def test_soc_protection(hass: HomeAssistant, ready: MockConfigEntry, unit: MockModbusUnit) -> None:
     """Protected, nothing is discharged at the minimum; the numbers move the limits and refuse a wrong order."""
     await call(hass, "switch.turn_on", entity_id="switch.refu_ess_state_of_charge_protection")
-    minimum = "number.refu_ess_battery_minimum_state_of_charge"
+    minimum = "number.refu_ess_battery_minimum_soc"
     await set_number(hass, minimum, 70)
     answer = await call(hass, "set_power", respond=True, active_power=20_000)
     assert (answer["applied"]["active_power"], answer["limit"]) == (0, "soc_reserve")

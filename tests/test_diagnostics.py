@@ -53,6 +53,22 @@ async def test_one_channel(
     }
 
 
+async def test_before_the_device_answered(
+    hass: HomeAssistant,
+    hass_client: ClientSessionGenerator,
+    entry: MockConfigEntry,
+    link: object,
+    unit: MockModbusUnit,
+) -> None:
+    """The download works while the set-up is tried again, and says why it failed."""
+    unit.fail_requests(ModbusTimeoutError("late"))
+    entry.add_to_hass(hass)
+    await hass.config_entries.async_setup(entry.entry_id)
+    found = await get_diagnostics_for_config_entry(hass, hass_client, entry)
+    assert (found["state"], found["reason"]) == ("setup_retry", "no_answer")
+    assert HOST not in json.dumps(found)
+
+
 async def test_while_the_device_is_gone(
     hass: HomeAssistant, hass_client: ClientSessionGenerator, loaded: MockConfigEntry, unit: MockModbusUnit
 ) -> None:

@@ -160,7 +160,8 @@ async def test_charging(hass: HomeAssistant, loaded: MockConfigEntry, unit: Mock
     await loaded.runtime_data.async_refresh()
     assert state(hass, "binary_sensor.refu_ess_battery_charging") == STATE_ON
     assert state(hass, "sensor.refu_ess_active_power") == "-10.0"
-    assert state(hass, "sensor.refu_ess_battery_time_to_full") == "296"  # 49.4 kWh at 10 kW
+    hours = float(state(hass, "sensor.refu_ess_battery_time_to_full"))
+    assert hours == pytest.approx(4.93, abs=0.01)  # 49.4 kWh at 10 kW
     assert state(hass, "sensor.refu_ess_battery_time_to_empty") == STATE_UNKNOWN
 
 
@@ -168,10 +169,10 @@ async def test_number_changes_what_follows(hass: HomeAssistant, loaded: MockConf
     """The minimum state of charge is kept, moves the reserve, and writes nothing to the device."""
     written: list[object] = []
     unit.on_write(written.append)
-    number = "number.refu_ess_battery_minimum_state_of_charge"
+    number = "number.refu_ess_battery_minimum_soc"
     await hass.services.async_call(NUMBER_DOMAIN, SERVICE_SET_VALUE, {"entity_id": number, "value": 30}, blocking=True)
     assert state(hass, number) == "30"
-    assert state(hass, "number.refu_ess_battery_state_of_charge_to_charge_below") == "28"
+    assert state(hass, "number.refu_ess_battery_charge_soc") == "28"
     assert state(hass, "sensor.refu_ess_battery_energy_above_reserve") == "41.6"  # 32 % of 130 kWh
     assert loaded.options == {"min_soc": 30}
     assert written == []
@@ -179,7 +180,7 @@ async def test_number_changes_what_follows(hass: HomeAssistant, loaded: MockConf
 
 async def test_number_out_of_range(hass: HomeAssistant, loaded: MockConfigEntry) -> None:
     """A percentage above 100 is refused and changes nothing."""
-    number = "number.refu_ess_battery_minimum_state_of_charge"
+    number = "number.refu_ess_battery_minimum_soc"
     with pytest.raises(ServiceValidationError):
         await hass.services.async_call(
             NUMBER_DOMAIN, SERVICE_SET_VALUE, {"entity_id": number, "value": 101}, blocking=True

@@ -133,7 +133,8 @@ BY_UNIT: Mapping[str | None, Mapping[str, Any]] = {
     | {
         "device_class": SensorDeviceClass.DURATION,
         "native_unit_of_measurement": UnitOfTime.MINUTES,
-        "suggested_display_precision": 0,
+        "suggested_unit_of_measurement": UnitOfTime.HOURS,
+        "suggested_display_precision": 1,
     },
 }
 

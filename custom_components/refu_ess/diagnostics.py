@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from homeassistant.components.diagnostics import async_redact_data
+from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import CONF_DEVICE, CONF_HOST
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
@@ -18,6 +19,13 @@ SHOW_ALARMS = ("fault", "warning", "active_alarms", "most_severe_alarm")
 
 async def async_get_config_entry_diagnostics(hass: HomeAssistant, entry: RefuEssConfigEntry) -> dict[str, Any]:
     """Return what the last poll brought; nothing is read for it."""
+    about = {
+        "entry": async_redact_data({"data": dict(entry.data), "options": dict(entry.options)}, TO_REDACT),
+        "state": entry.state.value,
+        "reason": entry.error_reason_translation_key,
+    }
+    if entry.state is not ConfigEntryState.LOADED:
+        return about  # nothing was ever read, and why is what people want to know
     device = entry.runtime_data.device
     registry = er.async_get(hass)
     entities = {
@@ -32,8 +40,7 @@ async def async_get_config_entry_diagnostics(hass: HomeAssistant, entry: RefuEss
         else:
             derived[channel.key] = _plain(device.value(channel))
     statistics = device.unit.statistics
-    return {
-        "entry": async_redact_data({"data": dict(entry.data), "options": dict(entry.options)}, TO_REDACT),
+    return about | {
         "channels": channels,
         "derived": derived,
         "conditions": {key: device.condition(key) for key in CONDITIONS},

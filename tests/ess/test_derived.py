@@ -23,7 +23,7 @@ CHANNEL = {entry.key: entry for entry in CHANNELS}
         ("energy_to_full", {0x121: 50}, 65.0),
         ("energy_to_full", {0x121: 101}, None),
         ("time_to_empty", {0x121: 50, 0x10D: 130}, 300),  # 65 kWh at 13 kW
-        ("time_to_empty", {0x121: 50, 0x10D: 4}, None),  # too little power to tell
+        ("time_to_empty", {0x121: 50, 0x10D: 9}, None),  # too little power to tell
         ("time_to_empty", {0x121: 50, 0x10D: 0x10000 - 130}, None),
         ("time_to_empty", {0x121: 101, 0x10D: 130}, None),
         ("time_to_full", {0x121: 50, 0x10D: 0x10000 - 130}, 300),

@@ -70,8 +70,8 @@ class Model:
     """Power that the device moves by itself while no setpoint is written; only for looking at."""
     power_w: float = 0.0
     reactive_var: float = 0.0
-    charged_kwh: float = 12_345.0
-    discharged_kwh: float = 100_000.0  # over two words
+    charged_kwh: float = 112_345.0  # both over two words
+    discharged_kwh: float = 100_000.0
     temperature: float = 22.0
     seconds: float = 0.0
     error_code: int = 0

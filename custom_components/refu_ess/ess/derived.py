@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from .facts import Category, Channel, Part, Role, Severity
 from .site import Site
 
-POWER_THRESHOLD_W = 500
+POWER_THRESHOLD_W = 1000
 """Below this a forecast says nothing: the measurement's resolution is 100 W."""
 MAXIMUM_PERCENT = 100
 CYCLES_FOR_EFFICIENCY = 10

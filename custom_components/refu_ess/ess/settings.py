@@ -19,9 +19,9 @@ class Commands(Component):
     register_ranges = ((0x200, 0x202),)
 
     # fmt: off
-    set_work_state = channel("SetWorkState", enum(0x200, WorkState), "Work state setting", DETAIL)
-    set_system_error_reset = channel("SetSystemErrorReset", enum(0x201, ErrorReset), "Error reset setting", EXPERT)
-    set_operation_mode = channel("SetOperationMode", enum(0x202, OperationMode), "Operation mode setting", DETAIL)
+    set_work_state = channel("SetWorkState", enum(0x200, WorkState), "Work state read back", DETAIL)
+    set_system_error_reset = channel("SetSystemErrorReset", enum(0x201, ErrorReset), "Error reset read back", EXPERT)
+    set_operation_mode = channel("SetOperationMode", enum(0x202, OperationMode), "Operation mode read back", DETAIL)
     # fmt: on
 
 
@@ -32,8 +32,8 @@ class TotalSetpoints(Component):
     register_ranges = ((0x203, 0x203), (0x207, 0x207))
 
     # fmt: off
-    set_active_power = channel("SetActivePower", gauge(0x203, 100, unit="W"), "Active power setpoint", DETAIL)
-    set_reactive_power = channel("SetReactivePower", gauge(0x207, 100, unit="var"), "Reactive power setpoint", DETAIL)
+    set_active_power = channel("SetActivePower", gauge(0x203, 100, unit="W"), "Active power setpoint read back", DETAIL)
+    set_reactive_power = channel("SetReactivePower", gauge(0x207, 100, unit="var"), "Reactive power setpoint read back", DETAIL)
     # fmt: on
 
 
@@ -44,10 +44,10 @@ class PhaseSetpoints(Component):
     register_ranges = ((0x204, 0x206), (0x208, 0x20A))
 
     # fmt: off
-    set_active_power_l1 = channel("SetActivePowerL1", gauge(0x204, 100, unit="W"), "Active power setpoint L1", EXPERT)
-    set_active_power_l2 = channel("SetActivePowerL2", gauge(0x205, 100, unit="W"), "Active power setpoint L2", EXPERT)
-    set_active_power_l3 = channel("SetActivePowerL3", gauge(0x206, 100, unit="W"), "Active power setpoint L3", EXPERT)
-    set_reactive_power_l1 = channel("SetReactivePowerL1", gauge(0x208, 100, unit="var"), "Reactive power setpoint L1", EXPERT)
-    set_reactive_power_l2 = channel("SetReactivePowerL2", gauge(0x209, 100, unit="var"), "Reactive power setpoint L2", EXPERT)
-    set_reactive_power_l3 = channel("SetReactivePowerL3", gauge(0x20A, 100, unit="var"), "Reactive power setpoint L3", EXPERT)
+    set_active_power_l1 = channel("SetActivePowerL1", gauge(0x204, 100, unit="W"), "Active power setpoint L1 read back", EXPERT)
+    set_active_power_l2 = channel("SetActivePowerL2", gauge(0x205, 100, unit="W"), "Active power setpoint L2 read back", EXPERT)
+    set_active_power_l3 = channel("SetActivePowerL3", gauge(0x206, 100, unit="W"), "Active power setpoint L3 read back", EXPERT)
+    set_reactive_power_l1 = channel("SetReactivePowerL1", gauge(0x208, 100, unit="var"), "Reactive power setpoint L1 read back", EXPERT)
+    set_reactive_power_l2 = channel("SetReactivePowerL2", gauge(0x209, 100, unit="var"), "Reactive power setpoint L2 read back", EXPERT)
+    set_reactive_power_l3 = channel("SetReactivePowerL3", gauge(0x20A, 100, unit="var"), "Reactive power setpoint L3 read back", EXPERT)
     # fmt: on

@@ -48,8 +48,8 @@ SITE_CHANNELS: Mapping[str, Channel] = {
     "max_nominal_power": _site("maxNominalPower", "Nominal power", Role.EXPERT, unit="VA"),
     "allowed_apparent": _site("allowedApparent", "Apparent power limit", Role.EXPERT, unit="VA"),
     "grid_mode": _site("GridMode", "Grid mode", Role.EXPERT),
-    "min_soc": _site("minSoc", "Minimum state of charge", Role.DETAIL, Part.BATTERY, "%"),
-    "charge_soc": _site("chargeSoc", "State of charge to charge below", Role.DETAIL, Part.BATTERY, "%"),
-    "max_soc": _site(None, "Maximum state of charge", Role.DETAIL, Part.BATTERY, "%"),
+    "min_soc": _site("minSoc", "Minimum SoC", Role.DETAIL, Part.BATTERY, "%"),
+    "charge_soc": _site("chargeSoc", "Charge SoC", Role.DETAIL, Part.BATTERY, "%"),
+    "max_soc": _site(None, "Maximum SoC", Role.DETAIL, Part.BATTERY, "%"),
 }
 """What `Site` carries, by attribute; the maximum is no channel of the channel table."""
