@@ -405,7 +405,7 @@ async def test_per_phase(
     await hass.config_entries.async_reload(ready.entry_id)
     await hass.async_block_till_done()
     await seconds(hass, freezer, 11)
-    assert state(hass, NUMBER) == STATE_UNAVAILABLE  # its registers are no longer in use
+    assert hass.states.get(NUMBER) is None  # its registers are no longer in use
     await set_number(hass, "number.refu_ess_active_power_setpoint_l2", 5000)
     await set_number(hass, "number.refu_ess_reactive_power_setpoint_l3", -300)
     assert written[-2:] == [(0x204, [0, 50, 0]), (0x208, [0, 0, 0x10000 - 3])]
@@ -420,12 +420,9 @@ async def test_read_only(hass: HomeAssistant, ready: MockConfigEntry, written: l
     registry = er.async_get(hass)
     await hass.config_entries.async_reload(ready.entry_id)
     await hass.async_block_till_done()
-    live = {
-        one.domain
-        for one in er.async_entries_for_config_entry(registry, ready.entry_id)
-        if (found := hass.states.get(one.entity_id)) and found.state != STATE_UNAVAILABLE
-    }
-    assert live == {"binary_sensor", "number", "sensor"}
+    left = er.async_entries_for_config_entry(registry, ready.entry_id)
+    assert {one.domain for one in left} == {"binary_sensor", "number", "sensor"}
+    assert not [one.entity_id for one in left if "setpoint" in one.entity_id and one.domain == "number"]
     for action, data in (("set_power", {"active_power": 1000}), ("release", {}), ("reset_error", {})):
         with pytest.raises(ServiceValidationError) as refused:
             await call(hass, action, **data)

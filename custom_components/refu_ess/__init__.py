@@ -3,14 +3,15 @@
 from homeassistant.const import Platform
 from homeassistant.core import HassJob, HomeAssistant
 from homeassistant.exceptions import ConfigEntryError, HomeAssistantError
-from homeassistant.helpers import config_validation as cv, device_registry as dr
+from homeassistant.helpers import config_validation as cv, device_registry as dr, entity_registry as er
 from homeassistant.helpers.typing import ConfigType
 
 from .connection import async_open_unit, is_shared
 from .const import DOMAIN
+from .controls import DESCRIPTIONS, SetpointDescription
 from .coordinator import RefuEssConfigEntry, RefuEssCoordinator, site_of
 from .entity import ess_device_info, part_identifier
-from .ess import MAXIMUM_BATTERY_GROUPS, Part, RefuEss
+from .ess import MAXIMUM_BATTERY_GROUPS, Controller, Part, RefuEss
 from .issues import async_delete_issues
 from .memory import Memory
 from .services import async_setup_services
@@ -47,6 +48,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: RefuEssConfigEntry) -> b
     registered = dr.async_get(hass).async_get_or_create(config_entry_id=entry.entry_id, **ess_device_info(coordinator))
     coordinator.device_id = registered.id
     _remove_absent_groups(hass, entry, device.site.battery_groups)
+    _remove_absent_controls(hass, entry, coordinator.commander.controller)
     entry.runtime_data = coordinator
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     # Config entries are not unloaded when Home Assistant stops, and a stop listener comes after the links are closed.
@@ -65,6 +67,19 @@ def _remove_absent_groups(hass: HomeAssistant, entry: RefuEssConfigEntry, instal
     for device in dr.async_entries_for_config_entry(registry, entry.entry_id):
         if absent & device.identifiers:
             registry.async_remove_device(device.id)
+
+
+def _remove_absent_controls(hass: HomeAssistant, entry: RefuEssConfigEntry, controller: Controller) -> None:
+    """Remove what an earlier choice of options left: controls of a read-only ESS, setpoints that are not in use."""
+    registry = er.async_get(hass)
+    for platform, descriptions in DESCRIPTIONS.items():
+        for description in descriptions:
+            phases = description.phases if isinstance(description, SetpointDescription) else controller.phases
+            if not (controller.read_only or phases != controller.phases):
+                continue
+            unique_id = f"{entry.entry_id}_{description.key}"
+            if entity_id := registry.async_get_entity_id(platform, DOMAIN, unique_id):
+                registry.async_remove(entity_id)
 
 
 async def async_unload_entry(hass: HomeAssistant, entry: RefuEssConfigEntry) -> bool:

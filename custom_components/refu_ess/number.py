@@ -32,7 +32,19 @@ async def async_setup_entry(
         )
 
 
-class RefuEssNumber(RefuEssEntity, NumberEntity):
+class ShownNumber(RefuEssEntity, NumberEntity):
+    """A number that shows what was read."""
+
+    entity_description: RefuEssNumberDescription | SetpointDescription
+
+    @property
+    @override
+    def native_value(self) -> float | None:
+        value: float | None = self._shown.value
+        return value
+
+
+class RefuEssNumber(ShownNumber):
     """A configured channel, kept as an option of the config entry."""
 
     entity_description: RefuEssNumberDescription
@@ -41,19 +53,13 @@ class RefuEssNumber(RefuEssEntity, NumberEntity):
     def _read(self) -> Shown:
         return Shown(True, self.coordinator.device.value(self.entity_description.entry))
 
-    @property
-    @override
-    def native_value(self) -> float | None:
-        value: float | None = self._shown.value
-        return value
-
     @override
     async def async_set_native_value(self, value: float) -> None:
         with translated():
             self.coordinator.async_change_site(self.entity_description.key, int(value))
 
 
-class RefuEssSetpoint(RefuEssEntity, NumberEntity):
+class RefuEssSetpoint(ShownNumber):
     """A setpoint as the device holds it. Setting it takes the lease, without an end; zero releases it."""
 
     entity_description: SetpointDescription
@@ -75,12 +81,6 @@ class RefuEssSetpoint(RefuEssEntity, NumberEntity):
 
     def _values(self, power: Power) -> tuple[float, ...]:
         return power.reactive_var if self.entity_description.reactive else power.active_w
-
-    @property
-    @override
-    def native_value(self) -> float | None:
-        value: float | None = self._shown.value
-        return value
 
     @override
     async def async_set_native_value(self, value: float) -> None:
