@@ -160,6 +160,8 @@ class RefuEssCoordinator(DataUpdateCoordinator[None]):
         if event.kind == "lease_taken":
             for kind in (ISSUE_FOREIGN_WRITER, ISSUE_WRITE_FAILED):
                 async_show_issue(self.hass, self.config_entry, kind, present=False)
+        # A poll that fails as the one before tells no entity, but what is commanded may have changed with it.
+        self.async_update_listeners()
 
     def _log_block_changes(self) -> None:
         """Log once when a block falls silent while others answer, and once when it is back."""

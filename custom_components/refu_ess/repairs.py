@@ -1,5 +1,6 @@
 """The fixes of repair issues. Each asks first."""
 
+from abc import abstractmethod
 from typing import Any, cast
 
 import voluptuous as vol
@@ -37,8 +38,9 @@ class FixFlow(RepairsFlow):
             )
         return await self._async_fix(entry)
 
+    @abstractmethod
     async def _async_fix(self, entry: RefuEssConfigEntry) -> RepairsFlowResult:
-        raise NotImplementedError
+        """Do what was agreed to."""
 
 
 class LayoutFixFlow(FixFlow):

@@ -253,14 +253,42 @@ async def test_lost_device(bench: MakeBench, unit: MockModbusUnit, error: Modbus
     made = await bench()
     await made.power(20_000)
     unit.fail_requests(error)
-    await made.poll(10)
-    assert made.controller.lease is None
+    await made.poll(5)
+    assert made.controller.lease is not None
+    await made.poll(1)
+    assert made.controller.last_end is End.STALE_DATA
     assert made.controller.busy
+    assert not made.told("write_failed")
     unit.fail_requests(None)
     made.written.clear()
     await made.poll(20)
     assert made.written == [(0x203, [0]), (0x207, [0])]
     assert not made.controller.busy
+
+
+async def test_short_loss(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """A device that is back within 5 s goes on with what it was told; nothing is sent while it is out of sight."""
+    made = await bench()
+    await made.power(20_000)
+    unit.fail_requests(ModbusTimeoutError("late"))
+    made.written.clear()
+    await made.poll(3)
+    assert made.written == []
+    unit.fail_requests(None)
+    await made.poll(1)
+    assert made.written == [(0x203, [200]), (0x207, [0])]
+
+
+async def test_write_that_gets_lost(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """A write that gets no answer ends no lease by itself; asked by a person it is an error."""
+    made = await bench()
+    await made.power(20_000)
+    unit.fail_write(0x207, ModbusTimeoutError("late"))
+    await made.poll()
+    assert made.controller.lease is not None
+    with pytest.raises(WriteFailedError, match="no_connection"):
+        await made.power(10_000)
+    assert made.controller.lease is None
 
 
 async def test_lost_device_that_somebody_else_took(bench: MakeBench, unit: MockModbusUnit) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from modbus_connection import ModbusError
+from modbus_connection import ModbusConnectionError, ModbusError, ModbusTimeoutError
 
 from .alarms import counts_as
 from .catalogue import INPUT_BLOCKS
@@ -40,6 +40,7 @@ MISMATCHES_BEFORE_REPORT = 2
 NOT_DELIVERING_AFTER_S = 15.0
 NOT_DELIVERING_TOLERANCE_W = 2000
 NOT_DELIVERING_SHARE = 0.1
+NO_CONNECTION = "no_connection"
 READY_BITS = ("bms_ready", "trex_ready", "gateway_initialized", "first_communication_ok")
 SUFFIXES = {1: ("",), 3: ("_l1", "_l2", "_l3")}
 
@@ -400,12 +401,15 @@ class Controller:
         if decision.limit in ENDS:
             await self._end(End(decision.limit.value))
             return
+        if not self.device.available(INPUT_BLOCKS):
+            return  # out of sight, but not yet for long: nothing is sent that was decided on old data
         self._note_delivery()
         self.decision = decision
         try:
             await self._send(decision.power)
-        except WriteFailedError:
-            await self._end(End.WRITE_FAILED)
+        except WriteFailedError as err:
+            if err.reason != NO_CONNECTION:  # a lost link has its own time-out
+                await self._end(End.WRITE_FAILED)
 
     def _someone_else_wrote(self) -> bool:
         """Whether the setpoints read back different from ours twice; then the lease is over and nothing is written."""
@@ -477,11 +481,13 @@ class Controller:
     async def _write(self, block: str, values: dict[str, float]) -> None:
         """Write adjacent registers in one request.
 
-        Raises `WriteFailedError` if nothing answers or the device refuses.
+        Raises `WriteFailedError` if nothing answers (its reason is then `NO_CONNECTION`) or the device refuses.
         """
         self._touched[block] = self._clock()
         try:
             await self.device.async_write(block, values)
+        except (ModbusConnectionError, ModbusTimeoutError) as err:
+            raise WriteFailedError(NO_CONNECTION) from err
         except ModbusError as err:
             self._tell("write_failed", error=type(err).__name__)
             raise WriteFailedError from err
