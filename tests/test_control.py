@@ -206,13 +206,12 @@ async def test_foreign_writer(
 
 async def test_other_setpoints(hass: HomeAssistant, ready: MockConfigEntry, unit: MockModbusUnit) -> None:
     """Setpoints of the unused set are reported, and power is refused."""
-    unit.holding[0x205] = 10
-    await ready.runtime_data.device.async_read(("phase_setpoints",))
-    await ready.runtime_data.async_refresh()
-    assert ir.async_get(hass).async_get_issue(DOMAIN, "other_setpoints_refu")
+    unit.holding[0x205] = 10  # not seen yet, but a command looks first
     with pytest.raises(ServiceValidationError) as refused:
         await set_number(hass, NUMBER, -20_000)
     assert refused.value.translation_key == "refused_other_setpoints"
+    await ready.runtime_data.async_refresh()
+    assert ir.async_get(hass).async_get_issue(DOMAIN, "other_setpoints_refu")
 
 
 @pytest.mark.parametrize("way", ["unload", "reload", "remove", "stop", "disable"])

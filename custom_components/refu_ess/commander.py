@@ -11,6 +11,8 @@ from homeassistant.util import dt as dt_util
 
 from .const import CONTROL_INTERVAL_SECONDS
 from .ess import (
+    INPUT_BLOCKS,
+    SETTING_BLOCKS,
     Controller,
     Decision,
     Event,
@@ -83,10 +85,13 @@ class Commander:
         return None if at is None or at <= time.time() else dt_util.utc_from_timestamp(at)
 
     async def async_freshen(self) -> None:
-        """Poll, unless what was read is fresh enough to decide on."""
+        """Poll, unless what was read is fresh enough to decide on, and read back what the device was told."""
         age_s = self.controller.reading().age_s
         if age_s is None or age_s > CONTROL_INTERVAL_SECONDS:
             await self._refresh()
+        device = self.controller.device
+        if device.available(INPUT_BLOCKS):  # where nothing answers three more time-outs tell nothing
+            await device.async_read(SETTING_BLOCKS)
 
     async def async_set_power(self, asked: Power, context: Context | None, duration: timedelta | None) -> Decision:
         """Take the lease. It is on disk before anything is sent, so that a crash finds it."""

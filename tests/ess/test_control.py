@@ -486,6 +486,25 @@ async def test_error_reset(bench: MakeBench, unit: MockModbusUnit) -> None:
     assert made.written[-1] == (0x201, [0])
 
 
+@pytest.mark.parametrize("way", ["cycle", "shut_down"])
+async def test_reset_is_never_left_at_one(bench: MakeBench, unit: MockModbusUnit, way: str) -> None:
+    """A 0 that could not be written is written as soon as the device takes it."""
+    made = await bench()
+
+    async def lose() -> None:
+        unit.fail_requests(ModbusConnectionError("gone"))
+
+    with pytest.raises(WriteFailedError, match="no_connection"):
+        await made.controller.async_reset_error(lose, forced=False)
+    assert made.written == [(0x201, [1])]
+    assert made.controller.busy
+    await made.poll(3)
+    unit.fail_requests(None)
+    await (made.poll(5) if way == "cycle" else made.controller.async_shut_down())
+    assert made.written == [(0x201, [1]), (0x201, [0])]
+    assert not made.controller.busy
+
+
 async def test_soc_protection(bench: MakeBench, unit: MockModbusUnit) -> None:
     """At the minimum nothing is discharged, below the charge limit a fifth is charged, until the minimum is passed."""
     made = await bench()

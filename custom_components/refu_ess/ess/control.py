@@ -7,6 +7,7 @@ out of a lease writes zero to the setpoint registers in use.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -133,6 +134,8 @@ class Controller:
         self._wall_clock = wall_clock
         self._running_since: float | None = None
         self._zero_owed = False
+        self._reset_owed = False
+        self._resetting = False
         self._written: Power | None = None
         self._written_at = 0.0
         self._mismatches = 0
@@ -164,7 +167,7 @@ class Controller:
     def busy(self) -> bool:
         """Whether the device must be looked after every second."""
         recovering = self.recovery is not None and self.recovery.step is not Step.WATCHING
-        return self.lease is not None or self._zero_owed or recovering
+        return self.lease is not None or self._zero_owed or self._reset_owed or recovering
 
     @property
     def blocks_to_read(self) -> tuple[str, ...]:
@@ -334,13 +337,28 @@ class Controller:
         if not forced and not reset_permitted(self.resets.last, self._wall_clock()):
             raise RefusedError("reset_too_soon")
         self._note_reset()
+        self._resetting = True
         try:
-            await self._write("commands", {"set_system_error_reset": ErrorReset.ON})
+            await self._write_reset(ErrorReset.ON)
             seen = await self._reads_back(ErrorReset.ON, poll)
         finally:
-            await self._write("commands", {"set_system_error_reset": ErrorReset.OFF})
+            self._resetting = False
+            await self._write_reset(ErrorReset.OFF)
         if not (seen and await self._reads_back(ErrorReset.OFF, poll)):
             raise WriteFailedError("reset_not_taken")
+
+    async def _write_reset(self, value: ErrorReset) -> None:
+        """Write the reset register; once it may be 1, 0 is owed until it is written."""
+        self._reset_owed = True
+        await self._write("commands", {"set_system_error_reset": value})
+        self._reset_owed = value is ErrorReset.ON
+
+    async def _pay_owed_reset(self) -> None:
+        """Write the 0 that could not be written before, unless a reset is under way."""
+        under_way = self._resetting or (self.recovery is not None and self.recovery.step is Step.RESETTING)
+        if self._reset_owed and not under_way:
+            with suppress(WriteFailedError):
+                await self._write_reset(ErrorReset.OFF)
 
     async def _reads_back(self, value: ErrorReset, poll: Callable[[], Awaitable[None]]) -> bool:
         for _ in range(int(RESET_TIMEOUT_S)):
@@ -355,6 +373,8 @@ class Controller:
         async with self._lock:
             if self.lease is not None or self._zero_owed:
                 await self._end(End.SHUT_DOWN)
+            self._resetting, self.recovery = False, None
+            await self._pay_owed_reset()
 
     def check_writable(self) -> None:
         """Raise `RefusedError` if nothing may be written."""
@@ -380,6 +400,7 @@ class Controller:
                 await self._carry(self.lease)
             elif self._zero_owed:
                 await self._pay_owed_zero()
+            await self._pay_owed_reset()
             if self.recovery is not None:
                 await self._recover(self.recovery, reading)
 
@@ -459,9 +480,9 @@ class Controller:
                 await self._write("commands", {"set_work_state": WorkState.START})
             case Action.RESET_ON:
                 self._note_reset()
-                await self._write("commands", {"set_system_error_reset": ErrorReset.ON})
+                await self._write_reset(ErrorReset.ON)
             case _:
-                await self._write("commands", {"set_system_error_reset": ErrorReset.OFF})
+                await self._write_reset(ErrorReset.OFF)
 
     def _note_reset(self) -> None:
         self.resets.last = self._wall_clock()
