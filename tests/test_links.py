@@ -168,3 +168,24 @@ async def test_two_entries_share_one_connection(hass: HomeAssistant, sim: Simula
     assert await hass.config_entries.async_unload(second.entry_id)
     await asyncio.sleep(0.1)
     assert len(sim.wire._links) == 0
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["private", "shared"])
+@pytest.mark.parametrize("transport", ["tcp", "rtu_over_tcp", "serial"])
+@pytest.mark.parametrize("way", ["stop", "unload"])
+async def test_command_and_its_end(hass: HomeAssistant, sim: Simulator, transport: str, shared: bool, way: str) -> None:
+    """A setpoint reaches the device over every transport and link, and so does the zero on the way out."""
+    entry = await set_up(hass, data(sim, transport, shared=shared))
+    hass.config_entries.async_update_entry(entry, options={"start_delay": 0, "ramp_rate": 100})
+    await hass.config_entries.async_reload(entry.entry_id)
+    await hass.async_block_till_done()
+    await asyncio.sleep(0.3)
+    await hass.services.async_call(const.DOMAIN, "set_power", {"active_power": -20_000}, blocking=True)
+    assert sim.model.total_w == -20_000
+    assert state(hass, "number.refu_ess_active_power_setpoint") == "-20000"
+    if way == "stop":
+        await hass.async_stop()
+    else:
+        assert await hass.config_entries.async_unload(entry.entry_id)
+    assert sim.model.total_w == 0
+    assert {write.function for write in sim.write_log} == {16}
