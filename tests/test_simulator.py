@@ -25,7 +25,7 @@ async def sim() -> AsyncIterator[Simulator]:
 @pytest.fixture
 async def client(sim: Simulator) -> AsyncIterator[AsyncModbusTcpClient]:
     """A client of its own kind, not ours."""
-    client = AsyncModbusTcpClient("127.0.0.1", port=sim.port, timeout=0.5, retries=0, reconnect_delay=0)
+    client = AsyncModbusTcpClient("127.0.0.1", port=sim.port, timeout=1, retries=0, reconnect_delay=0)
     assert await client.connect()
     yield client
     client.close()
