@@ -54,6 +54,26 @@ async def test_function_3_reads_settings_only(client: AsyncModbusTcpClient) -> N
     assert (await client.read_holding_registers(0x100, count=1)).exception_code == 2
 
 
+async def test_other_functions_are_refused(client: AsyncModbusTcpClient, sim: Simulator) -> None:
+    """Coils and the combined read and write are no functions of this device."""
+    assert (await client.read_coils(0x200, count=1)).exception_code == 1
+    answer = await client.readwrite_registers(read_address=0x200, read_count=1, write_address=0x203, values=[1])
+    assert answer.exception_code == 1
+    assert sim.model.total_w == 0
+    assert sim.write_log == []
+
+
+def test_start_written_again_and_again() -> None:
+    """START that is repeated every second starts the system all the same."""
+    model = Model(state=State.STANDBY)
+    for _ in range(10):
+        model.write_work_state(1)
+        model.step(1)
+    assert model.state is State.START
+    model.clear_error()
+    assert model.state is State.START
+
+
 async def test_other_unit_gets_no_answer(client: AsyncModbusTcpClient) -> None:
     """Another unit ID is met with silence."""
     with pytest.raises(ModbusIOException):

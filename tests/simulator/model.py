@@ -92,7 +92,7 @@ class Model:
     def write_work_state(self, value: int) -> None:
         """START works in Standby alone; STOP leads back there."""
         self.work_state = value
-        if value == 1 and self.state is State.STANDBY:
+        if value == 1 and self.state is State.STANDBY and not self._starting:
             self._starting, self._in_state = True, 0.0
         elif value == 0 and (self.state is State.START or self._starting):
             self._enter(State.STANDBY)
@@ -113,7 +113,8 @@ class Model:
     def clear_error(self) -> None:
         """Leave the error; the device comes up anew."""
         self.error_code, self.start_error = 0, False
-        self._enter(State.INIT)
+        if self.state is State.FAULT:
+            self._enter(State.INIT)
 
     # What is read
 

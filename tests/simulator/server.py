@@ -19,6 +19,7 @@ from .model import Model
 from .registers import ADDRESSES, FIELDS, Registers
 
 READ_INPUT = 4
+FUNCTIONS = (3, READ_INPUT, 6, 16)
 INPUT_BLOCKS = (range(0x100, 0x119), range(0x11A, 0x156))
 HOLDING_BLOCK = range(0x200, 0x20B)
 TICK_S = 0.1
@@ -185,6 +186,8 @@ class Simulator:
         """Return the exception that a request deserves."""
         if self.behaviour.exception is not None:
             return ExcCodes(self.behaviour.exception)
+        if function not in FUNCTIONS:
+            return ExcCodes.ILLEGAL_FUNCTION
         blocks = INPUT_BLOCKS if function == READ_INPUT else (HOLDING_BLOCK,)
         # pymodbus lets a request run over the gap between two blocks.
         known = any(asked <= set(block) for block in blocks)
