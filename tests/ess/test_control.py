@@ -567,6 +567,22 @@ async def test_recovery(bench: MakeBench, unit: MockModbusUnit) -> None:
     assert [event["step"] for event in made.told("recovery")] == ["stop", "start", "stop"]
 
 
+@pytest.mark.parametrize("state", [5, 1], ids=["in the fault", "on the way up"])
+async def test_recovery_does_not_undo_a_stop(bench: MakeBench, unit: MockModbusUnit, state: int) -> None:
+    """What a person stops during a recovery stays stopped when the fault is gone."""
+    made = await bench()
+    made.controller.recovery = Recovery()
+    await made.poll(2)
+    unit.input[0x100] = 5
+    await made.poll(3)
+    unit.input[0x100] = state
+    await made.poll(2)
+    await made.controller.async_set_work_state(WorkState.STOP)
+    unit.input[0x100] = 3
+    await made.poll(60)
+    assert (0x200, [1]) not in made.written
+
+
 async def test_recovery_goes_on_when_it_cannot_write(bench: MakeBench, unit: MockModbusUnit) -> None:
     """A refused STOP does not stop the recovery."""
     made = await bench()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from custom_components.refu_ess.ess import BITS_BY_WORD, CHANNELS, InverterStatusLayout, RefuEss
+from custom_components.refu_ess.ess import BITS_BY_WORD, CHANNELS, InverterStatusLayout, RefuEss, Severity
 from custom_components.refu_ess.ess.enums import Code
 
 from .conftest import polled
@@ -78,6 +78,10 @@ async def test_frame(frame: dict[str, Any]) -> None:
             if entry.word.channel.channel in frame["bits"]
         }
         assert found == set(frame["problems"])
+        # A word that the frame leaves at 0 can at most be not ready.
+        untold = [entry for entry in device.active_alarms if entry.word.channel.channel not in frame["bits"]]
+        assert {entry.word.channel.channel for entry in untold} <= {"SystemError1", "CommunicationInformations"}
+        assert {entry.bit.severity for entry in untold} <= {Severity.READY}
 
 
 def test_every_channel_is_read_by_some_frame() -> None:

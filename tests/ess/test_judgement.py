@@ -3,7 +3,13 @@
 import logging
 
 import pytest
-from modbus_connection import IllegalDataAddressError
+from modbus_connection import (
+    IllegalDataAddressError,
+    ModbusConnectionError,
+    ModbusError,
+    ModbusTimeoutError,
+    ServerDeviceBusyError,
+)
 from modbus_connection.mock import MockModbusUnit
 
 from custom_components.refu_ess.ess import CHANNELS, InverterStatusLayout, RefuEss, async_probe
@@ -51,6 +57,58 @@ def test_gap_widens_the_jump() -> None:
     assert feed([100, 231], seconds=3600) == [100, 100]
 
 
+def test_standing_still_is_no_gap() -> None:
+    """The jump that is permitted is counted from the last good reading, not from the last rise."""
+    counter = Counted()
+    for hour in range(5):
+        assert counter.accept(100, hour * 3600) == 100
+    assert counter.accept(111, 4 * 3600 + 10) == 100
+
+
+def test_start_of_the_clock_permits_no_jump() -> None:
+    """When the clock began says nothing about how long ago the last reading was."""
+    counter = Counted()
+    assert counter.accept(100, 1e6) == 100
+    assert counter.accept(111, 1e6 + 10) == 100
+
+
+def test_gap_counts_by_the_second() -> None:
+    """In half a minute of gap one kWh more is possible, in a second less it is not."""
+    assert feed([100, 111], seconds=30) == [100, 111]
+    assert feed([100, 111], seconds=29) == [100, 100]
+
+
+def test_jump_may_grow_while_it_proves_itself() -> None:
+    """A jump is confirmed by readings that rise by at most 10 kWh, and by none that fall."""
+    assert feed([100, 900, 910, 920]) == [100, 100, 100, 920]
+    assert feed([100, 900, 911, 922]) == [100] * 4
+    assert feed([100, 900, 899, 898, 897]) == [100] * 5
+
+
+@pytest.mark.parametrize("reading", [-1, -(2**31), None])
+def test_negative_counter_is_never_shown(reading: int | None) -> None:
+    """A negative reading proves nothing, however often it comes."""
+    assert feed([reading] * 5) == [None] * 5
+    assert feed([100, *[reading] * 5, 101]) == [100] * 6 + [101]
+
+
+def test_old_doubts_prove_nothing() -> None:
+    """After a good reading a jump has to prove itself from the start again."""
+    assert feed([100, 900, 900, 101, 900, 900, 900]) == [100, 100, 100, 101, 101, 101, 900]
+
+
+async def test_doubt_is_told_again(device: RefuEss, unit: MockModbusUnit, caplog: pytest.LogCaptureFixture) -> None:
+    """A doubt that comes back after it was over is told again, however long it lasts once."""
+    unit.input.update({0x126: 1, 0x128: 1})
+    caplog.set_level(logging.INFO)
+    for soc in (101, 102, 50, 50, 101, 101):
+        unit.input[0x121] = soc
+        await device.async_poll()
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "WARNING"]
+    assert caplog.records[0].getMessage() == "Implausible soc: read 101, showing unknown"
+    assert device.plausibility.doubts == {"soc": 4}
+
+
 async def test_held_counter_is_counted(
     device: RefuEss, unit: MockModbusUnit, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -70,6 +128,7 @@ async def test_held_counter_is_counted(
     await device.async_poll()
     assert device.value(CHANNEL["battery_charge_energy"]) == 501
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert caplog.records[0].getMessage() == "Implausible battery_charge_energy: read 0, showing 500"
 
 
 async def test_soc_above_100(device: RefuEss, unit: MockModbusUnit) -> None:
@@ -87,6 +146,11 @@ async def test_soc_above_100(device: RefuEss, unit: MockModbusUnit) -> None:
     ("state", "battery", "inverter", "shown"),
     [
         (4, 7680, 7000, 768.0),  # 9 % apart
+        (4, 8000, 7200, 800.0),  # 10 % of the larger
+        (4, 7200, 8000, 720.0),
+        (4, 8000, 7199, None),
+        (4, 7199, 8000, None),
+        (4, 1, 7680, None),  # however small
         (4, 7680, 6900, None),  # more than 10 %
         (4, 77, 7680, None),  # a factor of 100 less, as some software reads it
         (3, 7680, 100, 768.0),  # contactors open
@@ -114,7 +178,9 @@ def observe(device: RefuEss, evidence: LayoutEvidence, times: int) -> InverterSt
     [
         ("documented", 1 << 13, 4, 250, "shifted"),  # running, bit 14 clear
         ("documented", 1 << 13, 4, 0x10000 - 250, "shifted"),  # charging
-        ("documented", 1 << 13, 4, 5, None),  # no clear power flow
+        ("documented", 1 << 13, 4, 10, "shifted"),  # 1 kW is clear
+        ("documented", 1 << 13, 4, 9, None),  # no clear power flow
+        ("documented", 1 << 13, 5, 250, None),  # fault
         ("documented", 1 << 13, 3, 250, None),  # not running
         ("documented", 1 << 14 | 1 << 13, 4, 250, None),
         ("documented", 0, 4, 250, None),
@@ -132,6 +198,20 @@ async def test_layout(
     assert observe(device, evidence, 2) is None
     found = observe(device, evidence, 1)
     assert (None if found is None else found.slug) == suggested
+
+
+@pytest.mark.parametrize(("word", "confirmed"), [(1 << 14, True), (1 << 13, False), (0, False)])
+async def test_layout_is_confirmed(device: RefuEss, unit: MockModbusUnit, word: int, confirmed: bool) -> None:
+    """Three readings that speak for the chosen layout confirm it, and suggest no other."""
+    unit.input.update({0x103: word, 0x10D: 250})
+    await device.async_poll()
+    evidence = LayoutEvidence(InverterStatusLayout.DOCUMENTED)
+    found = []
+    for _ in range(4):
+        found.append(evidence.confirmed)
+        evidence.observe(device.status)
+    assert found == [False, False, False, confirmed]
+    assert not (evidence.confirmed and evidence.suggested)
 
 
 async def test_layout_evidence_begins_anew(device: RefuEss, unit: MockModbusUnit) -> None:
@@ -190,6 +270,49 @@ async def test_probe_of_all_zero_and_all_ones(unit: MockModbusUnit) -> None:
     finding = await async_probe(unit)
     assert {"system_state", "battery_state", "soc", "voltage", "unknown_bits"} <= set(finding.doubts)
     assert finding.system_state is None
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {0x10D: 500, 0x10E: 160, 0x10F: 160, 0x110: 170},  # 1 kW apart
+        {0x10D: 0xFE0C, 0x10E: 0xFF60, 0x10F: 0xFF60, 0x110: 0xFF56},  # the same while charging
+        {0x11E: 15_000},
+        {0x11E: 0},
+        {0x121: 0},
+        {0x121: 100},
+        dict.fromkeys((0x101, 0x102, 0x103, 0x105, 0x12A, 0x130, 0x131, 0x132, 0x133), 0xFFFF),  # half of the words
+    ],
+)
+async def test_probe_within_limits(unit: MockModbusUnit, words: dict[int, int]) -> None:
+    """What is just possible raises no doubt."""
+    unit.input.update(words)
+    assert (await async_probe(unit)).doubts == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "doubt"),
+    [
+        ({0x10D: 500, 0x10E: 160, 0x10F: 160, 0x110: 169}, "phases"),
+        ({0x10D: 0xFE0C, 0x10E: 160, 0x10F: 170, 0x110: 170}, "phases"),  # the phases discharge, the total charges
+        (
+            dict.fromkeys((0x101, 0x102, 0x103, 0x105, 0x12A, *range(0x130, 0x134), *range(0x135, 0x13A)), 0xFFFF),
+            "unknown_bits",
+        ),
+    ],
+)
+async def test_probe_beyond_limits(unit: MockModbusUnit, words: dict[int, int], doubt: str) -> None:
+    """What is just too much is named."""
+    unit.input.update(words)
+    assert (await async_probe(unit)).doubts == (doubt,)
+
+
+@pytest.mark.parametrize("error", [ModbusConnectionError("gone"), ModbusTimeoutError("late"), ServerDeviceBusyError()])
+async def test_probe_that_fails(unit: MockModbusUnit, error: ModbusError) -> None:
+    """Silence and a busy device are errors as they are."""
+    unit.fail_requests(error)
+    with pytest.raises(type(error)):
+        await async_probe(unit)
 
 
 @pytest.mark.parametrize("address", [0x100, 0x11A])

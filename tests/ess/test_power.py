@@ -63,6 +63,8 @@ def test_nothing_asked() -> None:
     [
         ({"age_s": None}, "stale_data"),
         ({"age_s": 5.1}, "stale_data"),
+        ({"age_s": -1}, "stale_data"),
+        ({"age_s": math.nan}, "stale_data"),
         ({"fault": True}, "fault"),
         *(({"system_state": state}, "system_state") for state in (None, *SystemState) if state != 4),
         *(({"battery_state": state}, "battery_state") for state in (None, *BatteryState) if state != 3),
@@ -103,6 +105,9 @@ def test_stop_request_can_be_ignored() -> None:
         (95_000, {}, (80_000, "battery_discharge")),
         (-20_000, {"allowed_charge_w": None}, (0, "battery_charge")),
         (20_000, {"allowed_discharge_w": None}, (0, "battery_discharge")),
+        (-20_000, {"allowed_charge_w": math.nan}, (0, "battery_charge")),
+        (20_000, {"allowed_discharge_w": math.inf}, (0, "battery_discharge")),
+        (95_000, {"allowed_discharge_w": 79_999.99999999}, (79_900, "battery_discharge")),
         (-20_000, {"allowed_charge_w": -15_000}, (-15_000, "battery_charge")),  # a magnitude, whatever the sign
         (-95_000, {"inverter_charge_w": 50_000}, (-50_000, "inverter_charge")),
         (-95_000, {"inverter_charge_w": -50_000}, (-50_000, "inverter_charge")),  # its sign is unproven
@@ -115,6 +120,30 @@ def test_stop_request_can_be_ignored() -> None:
 def test_battery_and_inverter_limits(watts: float, change: dict[str, Any], expected: tuple[float, str]) -> None:
     """The battery's limits bind; the inverter's may only narrow them, and only when they are plausible."""
     assert total(ask(watts, **change)) == expected
+
+
+@pytest.mark.parametrize(
+    ("watts", "change"),
+    [
+        (-20_000, {"allowed_charge_w": 0}),
+        (20_000, {"allowed_discharge_w": None}),
+        (20_000, {"inverter_discharge_w": 0}),
+        (20_000, {"bounds": SocBounds(upper_w=0)}),
+        (-20_000, {"bounds": SocBounds(lower_w=0)}),
+        (20_000, {"allowed_discharge_w": 99}),
+    ],
+)
+@pytest.mark.parametrize("phases", [1, 3])
+def test_no_reactive_power_where_active_power_is_forced_to_zero(
+    watts: float, change: dict[str, Any], phases: int
+) -> None:
+    """A limit that leaves no active power leaves no reactive power either."""
+    assert ask(watts, 10_000, phases=phases, **change).power == Power.zero(phases)
+
+
+def test_reactive_power_alone() -> None:
+    """Where no active power is asked none is forced to zero: reactive power stays."""
+    assert ask(0, 10_000, allowed_charge_w=0).power == Power((0,), (10_000,))
 
 
 @pytest.mark.parametrize(
@@ -211,6 +240,7 @@ def test_dead_band_comes_after_the_ramp() -> None:
         (-10_000, SocBounds(upper_w=-18_000), (-18_000, "soc_charge")),
         (-50_000, SocBounds(upper_w=-18_000), (-50_000, "none")),
         (20_000, SocBounds(upper_w=-95_000), (-90_000, "soc_charge")),  # never past what the battery permits
+        (20_000, SocBounds(upper_w=-18_020), (-18_100, "soc_charge")),  # at least so much, in whole steps
         (-20_000, SocBounds(lower_w=0), (0, "soc_maximum")),
         (20_000, SocBounds(lower_w=0), (20_000, "none")),
     ],
@@ -226,6 +256,49 @@ def test_phases_keep_their_shares() -> None:
     asked = Power((30_000.0, 20_000.0, 10_000.0), (0.0,) * 3)
     reading = replace(GOOD, allowed_discharge_w=30_000)
     assert decide(asked, reading, Settings(), running_for_s=LONG_AGO).power.active_w == (15_000, 10_000, 5000)
+
+
+@pytest.mark.parametrize(
+    "active",
+    [
+        (10_000.0, -10_050.0, 0.0),  # a total of -50 W
+        (-30_000.0, 30_000.0, 0.0),
+        (-9000.0, 0.0, 0.0),
+        (-5e-324, 0.0, 0.0),
+    ],
+)
+def test_forced_charge_is_split_evenly(active: tuple[float, ...]) -> None:
+    """Raising phases to a forced charge by one factor would drive opposite phases apart, so each takes a third."""
+    decision = decide(
+        Power(active, (0.0,) * 3), GOOD, Settings(), running_for_s=LONG_AGO, bounds=SocBounds(upper_w=-18_000)
+    )
+    assert decision == Decision(Power((-6000,) * 3, (0,) * 3), Limit.SOC_CHARGE)
+
+
+def test_opposite_phases_keep_their_shares() -> None:
+    """One phase charging and another discharging are scaled alike, by what the total demands."""
+    asked = Power((60_000.0, -20_000.0, 0.0), (0.0,) * 3)
+    reading = replace(GOOD, allowed_discharge_w=20_000)
+    assert decide(asked, reading, Settings(), running_for_s=LONG_AGO).power.active_w == (30_000, -10_000, 0)
+
+
+def test_apparent_power_is_never_rounded_up() -> None:
+    """A limit a hair below a whole step permits the step below it."""
+    found = ask(200_000, allowed_discharge_w=200_000, settings=Settings(apparent_limit_va=99_999.99999999))
+    assert found.power.active_w == (99_900,)
+
+
+@pytest.mark.parametrize(("active", "reactive"), [((), ()), ((1.0,) * 2, (0.0,) * 2), ((1.0,), (0.0,) * 3)])
+def test_power_has_one_value_or_three(active: tuple[float, ...], reactive: tuple[float, ...]) -> None:
+    """Setpoints are of all phases together or of three, and the same for both kinds."""
+    with pytest.raises(ValueError, match="1 value"):
+        Power(active, reactive)
+
+
+def test_sum_beyond_every_number() -> None:
+    """Values whose sum is no finite number are an error too."""
+    with pytest.raises(ValueError, match="finite"):
+        decide(Power((1e308,) * 3, (0.0,) * 3), GOOD, Settings(), running_for_s=LONG_AGO)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -284,13 +357,44 @@ BOUNDS = st.builds(
     lower_w=st.none() | st.just(0.0),
     upper_w=st.none() | st.floats(-100_000, 0),
 )
+SETTINGS = st.builds(Settings, apparent_limit_va=st.just(100_000) | st.floats(100, 200_000))
+OF_BATTERY = {
+    Limit.BATTERY_CHARGE,
+    Limit.BATTERY_DISCHARGE,
+    Limit.INVERTER_CHARGE,
+    Limit.INVERTER_DISCHARGE,
+    Limit.SOC_RESERVE,
+    Limit.SOC_MAXIMUM,
+}
 
 
 @given(ASKED, READINGS, st.none() | st.floats(0, 200), BOUNDS)
+@examples(max_examples=600, deadline=None)
+def test_nothing_grows(asked: Power, reading: Reading, running_for_s: float | None, bounds: SocBounds) -> None:
+    """No phase gets more than was asked of it, or another sign, but for the step of rounding and a forced charge."""
+    decision = decide(asked, reading, Settings(), running_for_s=running_for_s, bounds=bounds)
+    power, active = decision.power, decision.power.total_active_w
+    pairs = list(zip(power.reactive_var, asked.reactive_var, strict=True))
+    if bounds.upper_w is None or asked.total_active_w <= bounds.upper_w or bounds.upper_w == 0:
+        pairs += zip(power.active_w, asked.active_w, strict=True)
+    assert all(abs(sent) < abs(wanted) + 100 and sent * wanted >= 0 for sent, wanted in pairs)
+    if decision.limit is Limit.SOC_CHARGE and bounds.upper_w is not None:
+        narrowest = abs(reading.allowed_charge_w or 0)
+        if reading.inverter_charge_w or reading.inverter_discharge_w:
+            narrowest = min(narrowest, abs(reading.inverter_charge_w or 0))
+        assert active <= bounds.upper_w or active <= -(narrowest // 100 * 100) or bounds.lower_w == active == 0
+    if bounds.lower_w is not None:
+        assert active >= 0
+    if decision.limit in OF_BATTERY and active == 0 and not any(power.active_w):
+        assert power.is_zero
+
+
+@given(ASKED, READINGS, st.none() | st.floats(0, 200), BOUNDS, SETTINGS)
 @examples(max_examples=800, deadline=None)
-def test_properties(asked: Power, reading: Reading, running_for_s: float | None, bounds: SocBounds) -> None:
+def test_properties(
+    asked: Power, reading: Reading, running_for_s: float | None, bounds: SocBounds, settings: Settings
+) -> None:
     """Whatever is asked and read: within every limit, outside the dead band, in whole steps, and the same again."""
-    settings = Settings()
     decision = decide(asked, reading, settings, running_for_s=running_for_s, bounds=bounds)
     power, count = decision.power, len(asked.active_w)
     active, reactive = power.total_active_w, power.total_reactive_var
@@ -298,7 +402,7 @@ def test_properties(asked: Power, reading: Reading, running_for_s: float | None,
     assert all(value % 100 == 0 for value in (*power.active_w, *power.reactive_var))
     assert -abs(reading.allowed_charge_w or 0) <= active <= abs(reading.allowed_discharge_w or 0)
     if bounds.upper_w is not None:
-        assert active <= max(bounds.upper_w + 100, -abs(reading.allowed_charge_w or 0) + 100, 0)
+        assert active <= 0
     assert math.hypot(active, reactive) <= settings.apparent_limit_va + 1e-6
     for one, other in zip(power.active_w, power.reactive_var, strict=True):
         assert math.hypot(one, other) <= settings.apparent_limit_va / count + 1e-6
@@ -306,7 +410,19 @@ def test_properties(asked: Power, reading: Reading, running_for_s: float | None,
         assert not 0 < active <= 5000
     if abs(reading.allowed_discharge_w or 0) < 100:
         assert not -5000 <= active < 0
-    if reading.system_state is not SystemState.START or reading.fault or reading.age_s is None or reading.age_s > 5:
+    if (
+        reading.age_s is None
+        or reading.age_s > 5
+        or reading.fault
+        or reading.system_state is not SystemState.START
+        or reading.battery_state is not BatteryState.START
+        or reading.battery_mode is not BatteryMode.NORMAL_MODE
+        or reading.operation_mode is not OperationMode.PQ_SET_POINT
+        or reading.stop_request != 0
+        or not reading.ready
+        or reading.other_setpoints_zero is False
+        or reading.mains_ok is False
+    ):
         assert power.is_zero
     if running_for_s is None or running_for_s <= 30:
         assert power.is_zero

@@ -38,6 +38,7 @@ STANDBY = replace(GOOD, system_state=SystemState.STANDBY)
         ({}, None),
         ({"age_s": None}, "stale_data"),
         ({"age_s": 6}, "stale_data"),
+        ({"age_s": -1}, "stale_data"),
         ({"fault": True}, "fault"),
         ({"ready": False}, "not_ready"),
         *(({"system_state": state}, "not_standby") for state in (None, *SystemState) if state != 3),
@@ -155,6 +156,82 @@ def test_smoke_needs_a_person() -> None:
     assert story.live(replace(FAULT, system_state=SystemState.STANDBY, may_start=True), 20) == []
 
 
+@pytest.mark.parametrize("step", [step for step in Step if step is not Step.WATCHING])
+def test_smoke_at_any_step_needs_a_person(step: Step) -> None:
+    """One reading with smoke, at whatever step and gone again, ends resetting and starting."""
+    story = Story()
+    story.state = Recovery(step=step, since=story.now, healthy=True, running=True)
+    story.live(replace(FAULT, smoke=True))
+    done = story.live(FAULT, 10_000)
+    done += story.live(replace(FAULT, system_state=SystemState.STANDBY, may_start=True), 700)
+    assert not {Action.RESET_ON, Action.WRITE_START} & set(done)
+
+
+def test_smoke_just_before_the_fault() -> None:
+    """Smoke that was gone when the state became Fault belongs to it."""
+    story = Story()
+    story.live(OK)
+    story.live(replace(OK, smoke=True))
+    assert story.live(FAULT, 10_000) == [Action.END_LEASE, Action.WRITE_STOP]
+
+
+def test_smoke_ends_a_start() -> None:
+    """Smoke while Standby is waited for ends the recovery."""
+    story = Story()
+    story.live(OK)
+    story.live(FAULT, 5)
+    standby = replace(FAULT, system_state=SystemState.STANDBY, may_start=True)
+    story.live(replace(standby, system_state=SystemState.INIT))
+    assert story.live(replace(standby, smoke=True)) == []
+    assert story.live(standby, 20) == []
+    assert story.state.step is Step.WATCHING
+
+
+def test_smoke_is_over_when_the_system_runs() -> None:
+    """A person who started the system after smoke has the recovery back; a fault before that has not."""
+    story = Story()
+    story.live(OK)
+    story.live(replace(FAULT, smoke=True), 5)
+    story.live(replace(FAULT, system_state=SystemState.INIT), 5)
+    assert Action.RESET_ON not in story.live(FAULT, 100)
+    story.live(replace(FAULT, system_state=SystemState.INIT), 5)
+    story.live(OK)
+    assert Action.RESET_ON in story.live(FAULT, 100)
+
+
+def test_a_stop_of_somebody_else_is_not_fought() -> None:
+    """Once START has read back, a STOP in its place is a person's: START is not written again."""
+    story = Story()
+    story.live(OK)
+    story.live(FAULT, 5)
+    standby = replace(FAULT, system_state=SystemState.STANDBY, may_start=True)
+    assert story.live(standby, 3) == [Action.WRITE_START] * 2  # not taken at first
+    assert story.live(replace(standby, work_state=WorkState.START), 2) == []
+    assert story.live(standby, 100) == []
+    assert story.state.step is Step.WATCHING
+
+
+@pytest.mark.parametrize("system_state", [None, *(state for state in SystemState if state != 3)])
+def test_start_outside_standby_is_never_written(system_state: SystemState | None) -> None:
+    """Not even if the caller says that it may be."""
+    story = Story()
+    story.state = Recovery(step=Step.STARTING, since=story.now, healthy=True, running=True)
+    assert Action.WRITE_START not in story.live(replace(FAULT, system_state=system_state, may_start=True), 20)
+
+
+def test_clock_set_back_ends_the_wait_for_the_reset() -> None:
+    """The register is not left at 1 until the clock has caught up."""
+    story = Story()
+    story.live(OK)
+    assert story.live(FAULT, 31)[-1] is Action.RESET_ON
+    story.now -= 3600
+    assert story.live(FAULT) == [Action.RESET_OFF]
+    story.now -= 3600
+    story.live(replace(FAULT, error_reset=None))
+    assert story.state.step is Step.WAITING
+    assert story.live(FAULT, 7000) == []  # and the last reset, in the future now, permits none
+
+
 def test_stop_is_sent_again_where_it_is_not_held() -> None:
     """STOP is repeated while the device reads back START, and not otherwise."""
     story = Story()
@@ -222,19 +299,36 @@ WATCHED = st.builds(
 )
 
 
-@given(st.lists(st.tuples(WATCHED, st.sampled_from([1, 5, 40, 3600])), max_size=60))
-@examples(max_examples=300, deadline=None)
+def _check_action(action: Action, watched: Watched, before: Recovery, at: float) -> None:
+    """Hold one action against the rules."""
+    if action is Action.WRITE_START:
+        assert watched.system_state is SystemState.STANDBY
+        assert watched.may_start
+        assert before.running
+    if action is Action.RESET_ON:
+        assert watched.system_state is SystemState.FAULT
+        assert at - before.since >= 30
+
+
+@given(st.lists(st.tuples(WATCHED, st.sampled_from([1, 5, 40, 3600, -600])), max_size=60))
+@examples(max_examples=400, deadline=None)
 def test_properties(course: list[tuple[Watched, int]]) -> None:
     """Whatever happens: two hours between resets, START only where it may be, and the reset never left at 1."""
     story = Story()
-    switched_on = False
+    switched_on = smoke = healthy = False
     for watched, seconds in course:
-        may_start = watched.may_start and watched.system_state is SystemState.STANDBY
-        before = story.state
-        again = advance(before, replace(watched, may_start=may_start), story.now, story.last_reset)
-        done = story.live(replace(watched, may_start=may_start))
-        assert again[1] == tuple(done)
-        assert Action.WRITE_START not in done or watched.system_state is SystemState.STANDBY
+        smoke = watched.smoke or smoke
+        healthy = healthy or watched.system_state not in {None, SystemState.FAULT}
+        before, at = story.state, story.now
+        again = advance(before, watched, at, story.last_reset)
+        done = story.live(watched)
+        assert again == (story.state, tuple(done))
+        assert healthy or not done
+        assert not smoke or not {Action.RESET_ON, Action.WRITE_START} & set(done)
+        for action in done:
+            _check_action(action, watched, before, at)
+        if watched.system_state is SystemState.START and not watched.smoke:
+            smoke = False
         switched_on = (switched_on or Action.RESET_ON in done) and Action.RESET_OFF not in done
         assert not switched_on or story.state.step is Step.RESETTING
         story.now += seconds

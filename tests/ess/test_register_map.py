@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from modbus_connection.model import NumberField
 
-from custom_components.refu_ess.ess import BITS, BLOCKS, CHANNELS, REGISTER_CHANNELS, Severity, Site
+from custom_components.refu_ess.ess import ALARMS, BITS, BLOCKS, CHANNELS, DERIVED, REGISTER_CHANNELS, Severity, Site
+from custom_components.refu_ess.ess.catalogue import SITE_ENTRIES
 from custom_components.refu_ess.ess.status import ShiftedStatus, Status
 
 MAP = json.loads((Path(__file__).parents[1] / "fixtures" / "register_map.json").read_text())
@@ -144,3 +145,21 @@ def test_nothing_else_is_read() -> None:
 def test_both_layouts_are_alike_but_for_the_doubtful_bits() -> None:
     """The shifted block declares the same names."""
     assert list(ShiftedStatus.declared_fields) == list(Status.declared_fields)
+
+
+def test_channels_without_a_register() -> None:
+    """What the map has on no register is configured or computed here, in the map's unit."""
+    elsewhere = {channel["name"]: channel for channel in MAP["channels"] if channel["address"] is None}
+    site = {entry.channel.channel: entry for entry in SITE_ENTRIES if entry.channel.channel}
+    computed = {value.channel.channel for value in DERIVED.values() if value.channel.channel}
+    assert set(site) == {name for name, channel in elsewhere.items() if channel["table"] in {"static", "config"}}
+    assert computed == {name for name, channel in elsewhere.items() if channel["table"] == "computed"}
+    for name, entry in site.items():
+        assert (entry.unit or "") == elsewhere[name]["unit_effective"], name
+        assert (entry.block, entry.field, entry.needs) == (None, None, ()), name
+
+
+def test_what_the_warning_channel_lists_is_an_alarm() -> None:
+    """Every labelled bit of a word that the channel Warning gathers can be an alarm."""
+    gathered = set(BY_NAME["Warning"]["members"])
+    assert {entry for entry in BITS if entry.word.channel.channel in gathered} <= set(ALARMS)

@@ -1,6 +1,7 @@
 """The protection of the state of charge."""
 
 import pytest
+from hypothesis import given, settings as examples, strategies as st
 
 from custom_components.refu_ess.ess.enums import SystemState
 from custom_components.refu_ess.ess.soc_protection import (
@@ -32,6 +33,8 @@ SETTINGS = SocSettings(min_soc=10, charge_soc=8, max_soc=95)
         ("normal", 99, "full"),
         ("full", 95, "full"),
         ("full", 94, "normal"),
+        ("full", 11, "normal"),
+        ("full", 10, "min_soc"),  # what was not seen on the way down loosens nothing
         ("full", None, "full"),
     ],
 )
@@ -41,7 +44,16 @@ def test_states(state: str, soc: float | None, expected: str) -> None:
     assert found is SocState(expected)
 
 
-@pytest.mark.parametrize(("allowed_w", "system_state"), [(100, SystemState.START), (0, SystemState.STANDBY), (0, None)])
+@pytest.mark.parametrize(
+    ("allowed_w", "system_state"),
+    [
+        (100, SystemState.START),
+        (-100, SystemState.START),  # the charge limit is shown negative
+        (-90_000, SystemState.START),
+        (0, SystemState.STANDBY),
+        (0, None),
+    ],
+)
 def test_full_needs_all_three(allowed_w: float, system_state: SystemState | None) -> None:
     """99 % alone is not full: the battery must take nothing more, and the system must run."""
     assert next_state(SocState.NORMAL, 99, allowed_w, system_state, SETTINGS) is SocState.NORMAL
@@ -54,10 +66,17 @@ def test_full_needs_all_three(allowed_w: float, system_state: SystemState | None
         ("normal", None, 90_000, 90_000, SocBounds(upper_w=0)),  # unknown permits no discharge
         ("min_soc", 9, 90_000, 90_000, SocBounds(upper_w=0)),
         ("full", 99, 0, 90_000, SocBounds(lower_w=0)),
+        ("full", None, 0, 90_000, SocBounds(lower_w=0, upper_w=0)),  # nor does it permit a charge that was not
+        ("min_soc", None, 90_000, 90_000, SocBounds(upper_w=0)),
+        ("charge_soc", None, 90_000, 90_000, SocBounds(upper_w=-18_000)),
         ("charge_soc", 7, 90_000, 90_000, SocBounds(upper_w=-18_000)),  # a fifth
         ("charge_soc", 7, -90_000, 90_000, SocBounds(upper_w=-18_000)),
         ("charge_soc", 7, 3000, 90_000, SocBounds(upper_w=-1000)),
-        ("charge_soc", 7, 500, 90_000, SocBounds(upper_w=0)),  # never past what the battery permits
+        ("charge_soc", 7, 500, 90_000, SocBounds(upper_w=-500)),  # never past what the battery permits
+        ("charge_soc", 7, 90_000, -80_000, SocBounds(upper_w=-18_000)),
+        ("charge_soc", 0, 90_000, 0, SocBounds(upper_w=-18_000)),
+        ("charge_soc", 0, 5100, 99, SocBounds(upper_w=-5100)),
+        ("charge_soc", 7, 0, 90_000, SocBounds(upper_w=0)),
         ("charge_soc", 0, 20_000, 0, SocBounds(upper_w=-5100)),  # beyond the dead band of an empty battery
         ("charge_soc", 0, 5000, 0, SocBounds(upper_w=0)),  # which cannot hold less
         ("charge_soc", 7, None, None, SocBounds(upper_w=0)),
@@ -68,6 +87,46 @@ def test_bounds(
 ) -> None:
     """Each state demands what it must."""
     assert bounds(SocState(state), soc, charge_w, discharge_w) == expected
+
+
+ALLOWED = st.none() | st.floats(-120_000, 120_000)
+
+
+@given(st.sampled_from(SocState), st.floats(0, 100), ALLOWED, ALLOWED)
+@examples(max_examples=300, deadline=None)
+def test_missing_data_loosens_nothing(
+    state: SocState, soc: float, charge_w: float | None, discharge_w: float | None
+) -> None:
+    """Without the state of charge every bound is at least as narrow as with it, and the state stays."""
+    known, unknown = bounds(state, soc, charge_w, discharge_w), bounds(state, None, charge_w, discharge_w)
+    assert unknown.upper_w is not None
+    assert unknown.upper_w <= (0 if known.upper_w is None else known.upper_w)
+    assert unknown.lower_w == known.lower_w
+    assert next_state(state, None, charge_w, SystemState.START, SETTINGS) is state
+
+
+@given(ALLOWED, ALLOWED)
+@examples(max_examples=300, deadline=None)
+def test_forced_charge_can_be_delivered(charge_w: float | None, discharge_w: float | None) -> None:
+    """It is at least a fifth of what the battery permits, never more than all, and outside the dead band if empty."""
+    upper_w = bounds(SocState.CHARGE_SOC, 5, charge_w, discharge_w).upper_w
+    permitted, empty = abs(charge_w or 0), abs(discharge_w or 0) < 100
+    assert upper_w is not None
+    assert -permitted <= upper_w <= 0
+    if empty:
+        assert upper_w <= -5100 or (upper_w == 0 and permitted < 5100)
+    if not empty or permitted >= 5100:
+        assert upper_w <= -permitted / 5
+
+
+@given(st.sampled_from(SocState), st.floats(0, 10), ALLOWED, st.sampled_from(SystemState))
+@examples(max_examples=300, deadline=None)
+def test_no_gap_at_the_minimum(state: SocState, soc: float, charge_w: float | None, system_state: SystemState) -> None:
+    """At and below the minimum nothing is discharged, whatever the state was."""
+    found = next_state(state, soc, charge_w, system_state, SETTINGS)
+    upper_w = bounds(found, soc, charge_w, 90_000).upper_w
+    assert upper_w is not None
+    assert upper_w <= 0
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -312,9 +312,17 @@ class Controller:
             if state is WorkState.START:
                 if (reason := self.start_refusal()) is not None:
                     raise RefusedError(reason)
-            elif self.lease is not None:
-                await self._end(End.STOPPED)
+            else:
+                self._stay_stopped()
+                if self.lease is not None:
+                    await self._end(End.STOPPED)
             await self._write("commands", {"set_work_state": state})
+
+    def _stay_stopped(self) -> None:
+        """Keep the recovery from starting what a person stops; a reset that is under way still ends at 0."""
+        if self.recovery is not None:
+            step = Step.WATCHING if self.recovery.step is Step.STARTING else self.recovery.step
+            self.recovery = replace(self.recovery, step=step, running=False)
 
     async def async_set_operation_mode(self, mode: OperationMode) -> None:
         """Write the operation mode; anything but P/Q ends the lease first.

@@ -278,12 +278,13 @@ class RefuEss:
 
     def number(self, key: str) -> float | None:
         """Return a numeric channel of the input blocks, `None` if it is unknown or its block failed."""
-        if key in self.plausibility.overrides:
-            return cast("float | None", self.plausibility.overrides[key])
         for name in INPUT_BLOCKS:
             block = self.blocks[name]
             if key in block.component.declared_fields:
-                return cast("float | None", getattr(block.component, key)) if block.available else None
+                if not block.available:
+                    return None
+                overrides = self.plausibility.overrides
+                return cast("float | None", overrides[key] if key in overrides else getattr(block.component, key))
         raise KeyError(key)
 
     @property

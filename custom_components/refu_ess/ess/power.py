@@ -45,10 +45,18 @@ class Limit(Enum):
 
 @dataclass(frozen=True)
 class Power:
-    """Active and reactive power, of all phases together or of each."""
+    """Active and reactive power, of all phases together or of each.
+
+    Raises `ValueError` unless both have one value, or both have three.
+    """
 
     active_w: tuple[float, ...]
     reactive_var: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        """Check the numbers of values."""
+        if len(self.active_w) not in {1, PHASES} or len(self.reactive_var) != len(self.active_w):
+            raise ValueError("active_w and reactive_var must both have 1 value, or both 3")
 
     @classmethod
     def zero(cls, phases: int) -> Self:
@@ -101,6 +109,10 @@ class Reading:
     """As read: its sign is unproven."""
     inverter_discharge_w: float | None
     soc: float | None
+
+    def is_fresh(self, stale_after_s: float) -> bool:
+        """Whether it is at most so old; an age below zero is a clock that jumped and proves nothing."""
+        return self.age_s is not None and 0 <= self.age_s <= stale_after_s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +170,7 @@ def decide(
     `running_for_s` is how long system state Start has been seen without a gap, `None` if it is not. Every limit only
     takes away, but for the forced charge of `bounds`. Raises `ValueError` if `asked` is not finite.
     """
-    if not all(map(math.isfinite, (*asked.active_w, *asked.reactive_var))):
+    if not math.isfinite(sum(map(abs, (*asked.active_w, *asked.reactive_var)))):
         raise ValueError("power must be a finite number")
     phases = len(asked.active_w)
     if asked.is_zero:
@@ -176,7 +188,7 @@ def decide(
 def _blocker(reading: Reading, settings: Settings) -> Limit | None:
     """Return the first reason to send nothing at all."""
     reasons = (
-        (Limit.STALE_DATA, reading.age_s is None or reading.age_s > settings.stale_after_s),
+        (Limit.STALE_DATA, not reading.is_fresh(settings.stale_after_s)),
         (Limit.FAULT, reading.fault),
         (Limit.SYSTEM_STATE, reading.system_state is not SystemState.START),
         (Limit.BATTERY_STATE, reading.battery_state is not BatteryState.START),
@@ -191,7 +203,10 @@ def _blocker(reading: Reading, settings: Settings) -> Limit | None:
 
 
 def _within_battery(asked: Power, reading: Reading, bounds: SocBounds) -> tuple[Power, Limit]:
-    """Keep the total within what battery and inverter permit and the protection of the state of charge demands."""
+    """Keep the total within what battery and inverter permit and the protection of the state of charge demands.
+
+    Bounds are whole steps, so that rounding never passes one.
+    """
     allowed_charge, allowed_discharge = _magnitude(reading.allowed_charge_w), _magnitude(reading.allowed_discharge_w)
     inverter_charge = _magnitude(reading.inverter_charge_w)
     inverter_discharge = _magnitude(reading.inverter_discharge_w)
@@ -206,29 +221,37 @@ def _within_battery(asked: Power, reading: Reading, bounds: SocBounds) -> tuple[
         lower.append((bounds.lower_w, Limit.SOC_MAXIMUM))
     floor, floor_limit = max(lower, key=lambda one: one[0])
     ceiling, ceiling_limit = min(upper, key=lambda one: one[0])
+    floor, ceiling = -_floor(-floor), _floor(ceiling)
     if bounds.upper_w is not None and bounds.upper_w < ceiling:
-        ceiling = max(bounds.upper_w, floor)  # a forced charge never overrides what the battery permits
+        ceiling = max(_floor(bounds.upper_w), floor)  # a forced charge never overrides what the battery permits
         ceiling_limit = Limit.SOC_CHARGE if bounds.upper_w < 0 else Limit.SOC_RESERVE
     total = asked.total_active_w
     if total < floor:
-        return _with_total(asked, floor), floor_limit
-    if total > ceiling:
-        return _with_total(asked, ceiling), ceiling_limit
-    return asked, Limit.NONE
+        bound, limit = floor, floor_limit
+    elif total > ceiling:
+        bound, limit = ceiling, ceiling_limit
+    else:
+        return asked, Limit.NONE
+    if bound == 0:  # what the device does with reactive power alone is unproven, so a limit leaves none behind
+        return Power.zero(len(asked.active_w)), limit
+    return _with_total(asked, bound), limit
 
 
 def _magnitude(limit_w: float | None) -> float:
     """Return a limit without its sign; one that is missing permits nothing."""
-    return abs(limit_w or 0.0)
+    return abs(limit_w) if limit_w is not None and math.isfinite(limit_w) else 0.0
 
 
 def _with_total(power: Power, total_w: float) -> Power:
-    """Scale the active powers so that they sum to `total_w`; split it evenly where their shares say nothing."""
+    """Scale the active powers down to `total_w`; split it evenly where that would turn or raise them.
+
+    Phases of opposite signs have a small total: raised to a forced charge they would be many times what was asked.
+    """
     before = power.total_active_w
     count = len(power.active_w)
-    if before == 0 or total_w / before < 0:
+    factor = total_w / before if before else math.inf
+    if not 0 <= factor <= 1:
         return Power((total_w / count,) * count, power.reactive_var)
-    factor = total_w / before
     return Power(tuple(one * factor for one in power.active_w), power.reactive_var)
 
 
@@ -260,8 +283,9 @@ def _within_apparent(power: Power, limit: Limit, settings: Settings) -> tuple[Po
     return Power(active, _rounded(fitting)), Limit.APPARENT_POWER if limited else limit
 
 
-def _floor(magnitude: float) -> float:
-    return _steps(magnitude) * STEP
+def _floor(value: float) -> float:
+    """Return the whole step at or below, exactly: a bound is never rounded up."""
+    return value // STEP * STEP
 
 
 def _rounded(values: tuple[float, ...]) -> tuple[float, ...]:

@@ -25,7 +25,7 @@ def start_refusal(reading: Reading, stale_after_s: float, *, unknown_fault_bits:
     An undeclared bit of a fault word counts as a fault here: it is no reason to stop, but none to start either.
     """
     reasons = (
-        ("stale_data", reading.age_s is None or reading.age_s > stale_after_s),
+        ("stale_data", not reading.is_fresh(stale_after_s)),
         ("fault", reading.fault or unknown_fault_bits),
         ("not_ready", not reading.ready),
         ("not_standby", reading.system_state is not SystemState.STANDBY),
@@ -89,17 +89,25 @@ class Recovery:
     running: bool = False
     """The system ran before the fault."""
     smoke: bool = False
-    """Smoke was alarmed during this fault: a person is needed."""
+    """Smoke was alarmed and the system has not run without it since: a person is needed."""
+    taken: bool = False
+    """START read back since it was written."""
 
     def entered(self, step: Step, now: float) -> Recovery:
         """The same, in another step since now."""
-        return replace(self, step=step, since=now)
+        return replace(self, step=step, since=now, taken=False)
+
+    def waited(self, seconds: float, now: float) -> bool:
+        """Whether the step is that old; a clock that was set back ends a wait, since nobody knows how long it was."""
+        return not 0 <= now - self.since < seconds
 
 
 def advance(
     state: Recovery, watched: Watched, now: float, last_reset: float | None
 ) -> tuple[Recovery, tuple[Action, ...]]:
     """Return the next state and what to do. `now` and `last_reset` are seconds of one clock that survives restarts."""
+    if watched.smoke:
+        state = replace(state, smoke=True)
     match state.step:
         case Step.WATCHING:
             return _watch(state, watched, now)
@@ -117,16 +125,17 @@ def _watch(state: Recovery, watched: Watched, now: float) -> tuple[Recovery, tup
     if watched.system_state is None:
         return state, ()
     if watched.system_state is not SystemState.FAULT:
-        return replace(state, healthy=True, running=watched.system_state is SystemState.START, smoke=False), ()
+        running = watched.system_state is SystemState.START
+        # After smoke the recovery does not start, so a system that runs without it was started by a person.
+        return replace(state, healthy=True, running=running, smoke=watched.smoke or (state.smoke and not running)), ()
     if not state.healthy:
         return state, ()
-    return replace(state.entered(Step.WAITING, now), smoke=watched.smoke), (Action.END_LEASE, Action.WRITE_STOP)
+    return state.entered(Step.WAITING, now), (Action.END_LEASE, Action.WRITE_STOP)
 
 
 def _wait(
     state: Recovery, watched: Watched, now: float, last_reset: float | None
 ) -> tuple[Recovery, tuple[Action, ...]]:
-    state = replace(state, smoke=state.smoke or watched.smoke)
     if watched.system_state is None:
         return state, ()
     if watched.system_state is not SystemState.FAULT:
@@ -138,7 +147,7 @@ def _wait(
 
 
 def _reset(state: Recovery, watched: Watched, now: float) -> tuple[Recovery, tuple[Action, ...]]:
-    if watched.error_reset is ErrorReset.ON or now - state.since >= RESET_TIMEOUT_S:
+    if watched.error_reset is ErrorReset.ON or state.waited(RESET_TIMEOUT_S, now):
         return state.entered(Step.RELEASING, now), (Action.RESET_OFF,)
     return state, ()
 
@@ -146,7 +155,7 @@ def _reset(state: Recovery, watched: Watched, now: float) -> tuple[Recovery, tup
 def _release(state: Recovery, watched: Watched, now: float) -> tuple[Recovery, tuple[Action, ...]]:
     if watched.error_reset is ErrorReset.ON:
         return state, (Action.RESET_OFF,)
-    if watched.error_reset is None and now - state.since < RESET_TIMEOUT_S:
+    if watched.error_reset is None and not state.waited(RESET_TIMEOUT_S, now):
         return state, ()
     return state.entered(Step.WAITING, now), ()
 
@@ -158,9 +167,13 @@ def _recovered(state: Recovery, now: float) -> Recovery:
 
 def _start(state: Recovery, watched: Watched, now: float) -> tuple[Recovery, tuple[Action, ...]]:
     if watched.system_state is SystemState.FAULT:
-        return replace(state.entered(Step.WAITING, now), smoke=watched.smoke), (Action.END_LEASE, Action.WRITE_STOP)
-    if watched.system_state is SystemState.START or now - state.since >= START_TIMEOUT_S:
+        return state.entered(Step.WAITING, now), (Action.END_LEASE, Action.WRITE_STOP)
+    stopped = state.taken and watched.work_state is WorkState.STOP  # somebody else's STOP is not fought
+    ended = watched.system_state is SystemState.START or state.waited(START_TIMEOUT_S, now)
+    if ended or stopped or state.smoke:
         return state.entered(Step.WATCHING, now), ()
-    if watched.may_start and watched.work_state is not WorkState.START:
+    if watched.work_state is WorkState.START:
+        return replace(state, taken=True), ()
+    if watched.may_start and watched.system_state is SystemState.STANDBY:
         return state, (Action.WRITE_START,)
     return state, ()

@@ -70,7 +70,7 @@ def next_state(
         case SocState.NORMAL if soc <= settings.min_soc:
             found = SocState.MIN_SOC
         case SocState.NORMAL if (
-            soc >= FULL_PERCENT and (allowed_charge_w or 0) < NO_POWER_W and system_state is SystemState.START
+            soc >= FULL_PERCENT and abs(allowed_charge_w or 0.0) < NO_POWER_W and system_state is SystemState.START
         ):
             found = SocState.FULL
         case SocState.MIN_SOC if soc < settings.charge_soc:
@@ -78,6 +78,8 @@ def next_state(
         case SocState.MIN_SOC if soc >= settings.min_soc + HYSTERESIS_PERCENT:
             found = SocState.NORMAL
         case SocState.CHARGE_SOC if soc > settings.min_soc:
+            found = SocState.MIN_SOC
+        case SocState.FULL if soc <= settings.min_soc:
             found = SocState.MIN_SOC
         case SocState.FULL if soc < settings.max_soc:
             found = SocState.NORMAL
@@ -87,13 +89,17 @@ def next_state(
 def bounds(
     state: SocState, soc: float | None, allowed_charge_w: float | None, allowed_discharge_w: float | None
 ) -> SocBounds:
-    """Return what a state demands. While the state of charge is unknown nothing may be discharged."""
+    """Return what a state demands. Allowed powers count by magnitude.
+
+    While the state of charge is unknown nothing may be discharged, and what the state demands besides still holds.
+    """
     if state is SocState.CHARGE_SOC:
         permitted = abs(allowed_charge_w or 0.0)
-        wanted = max(permitted / FORCED_SHARE, FORCED_MINIMUM_W)
-        if (allowed_discharge_w or 0) < NO_POWER_W:
+        wanted = min(max(permitted / FORCED_SHARE, FORCED_MINIMUM_W), permitted)
+        if abs(allowed_discharge_w or 0.0) < NO_POWER_W:
             wanted = max(wanted, FORCED_WHEN_EMPTY_W)
         return SocBounds(upper_w=-wanted if wanted <= permitted else 0.0)
-    if state is SocState.MIN_SOC or soc is None:
-        return SocBounds(upper_w=0.0)
-    return SocBounds(lower_w=0.0) if state is SocState.FULL else UNBOUNDED
+    return SocBounds(
+        lower_w=0.0 if state is SocState.FULL else None,
+        upper_w=0.0 if state is SocState.MIN_SOC or soc is None else None,
+    )
