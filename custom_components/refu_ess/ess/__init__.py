@@ -15,15 +15,22 @@ from .catalogue import (
     BitEntry,
     ChannelEntry,
 )
-from .control import Controller, End, Event, Lease, Resets
+from .control import Controller
 from .derived import CONDITIONS, DERIVED, Condition
 from .device import Block, RefuEss
 from .enums import Code, InverterStatusLayout, OperationMode, SystemState, WorkState
+from .error_reset import Outcome as ResetOutcome
+from .events import Event, EventKind
 from .facts import Bit, Category, Channel, Part, Role, Severity
-from .power import Decision, Limit, Power, Settings as ControlSettings
+from .guarding import Guard, NoGuard
+from .lease import End, Lease
+from .limit import Limit
+from .moment import Moment
+from .power import Decision, Settings as ControlSettings
 from .probe import Finding, async_probe
-from .recovery import Recovery
-from .refusal import RefusedError, WriteFailedError
+from .record import Record
+from .refusal import Failure, Refusal, RefusedError, WriteFailedError
+from .setpoint import Power
 from .site import MAXIMUM_BATTERY_GROUPS, Site
 from .soc_protection import SocSettings
 
@@ -52,17 +59,23 @@ __all__ = [
     "Decision",
     "End",
     "Event",
+    "EventKind",
+    "Failure",
     "Finding",
+    "Guard",
     "InverterStatusLayout",
     "Lease",
     "Limit",
+    "Moment",
+    "NoGuard",
     "OperationMode",
     "Part",
     "Power",
-    "Recovery",
+    "Record",
     "RefuEss",
+    "Refusal",
     "RefusedError",
-    "Resets",
+    "ResetOutcome",
     "Role",
     "Severity",
     "Site",

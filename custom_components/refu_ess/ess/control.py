@@ -1,150 +1,93 @@
-"""Commands: the lease on power, the work state, the operation mode, the error reset and the recovery from faults.
+"""Carries out what the state machines of control decide: locks, clocks, writes and the record on disk.
 
-Nothing is written before someone asks, and nothing is written any more once what was asked for has ended. Every way
-out of a lease writes zero to the setpoint registers in use.
+Nothing is written before a command, except what an earlier run owes. Debts are recorded before power is sent, and the
+record is cleared when zero has been delivered. Whatever fails on the way, the machines know what was attempted, and
+the next cycle goes on from there.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from enum import Enum
-from typing import Any
+from dataclasses import replace
 
-from modbus_connection import ModbusConnectionError, ModbusError, ModbusTimeoutError
+from modbus_connection import ModbusConnectionError, ModbusError, ModbusExceptionError, ModbusTimeoutError
 
-from .alarms import counts_as
+from . import error_reset, lease, recovery
 from .catalogue import INPUT_BLOCKS
 from .device import RefuEss
-from .enums import BatteryState, ErrorReset, OperationMode, SystemState, WorkState
-from .facts import Severity
-from .power import Decision, Limit, Power, Reading, Settings, decide
-from .recovery import (
-    RESET_TIMEOUT_S,
-    Action,
-    Recovery,
-    Step,
-    Watched,
-    advance,
-    next_reset_allowed,
-    reset_permitted,
-    start_refusal,
-)
-from .refusal import RefusedError, WriteFailedError
-from .soc_protection import UNBOUNDED, SocSettings, SocState, bounds, next_state
+from .enums import ErrorReset, OperationMode, SystemState, WorkState
+from .events import Event, EventKind
+from .guarding import Guard, NoGuard
+from .lease import REFUSES, End, Lease
+from .ledger import Ledger, keep_nothing
+from .limit import Limit
+from .moment import Moment
+from .power import Decision, Settings, decide
+from .reading import SETPOINT_BLOCKS, Reading, observe, other_block
+from .record import Record
+from .recovery import Action, Recovery
+from .refusal import Failure, Refusal, RefusedError, WriteFailedError
+from .setpoint import PHASES, Power
+from .soc_protection import UNBOUNDED, SocSettings, bounds, next_state
 
 _LOGGER = logging.getLogger(__name__)
 
-MISMATCHES_BEFORE_REPORT = 2
-"""So often in a row must a setpoint read back different before it counts as somebody else's."""
-NOT_DELIVERING_AFTER_S = 15.0
-NOT_DELIVERING_TOLERANCE_W = 2000
-NOT_DELIVERING_SHARE = 0.1
-NO_CONNECTION = "no_connection"
-READY_BITS = ("bms_ready", "trex_ready", "gateway_initialized", "first_communication_ok")
-SUFFIXES = {1: ("",), 3: ("_l1", "_l2", "_l3")}
-
-ENDS = frozenset({Limit.STALE_DATA, Limit.FAULT, Limit.SYSTEM_STATE, Limit.OTHER_SETPOINTS})
-"""Limits that end a lease: power must not come back by itself when they are over."""
-REFUSES = ENDS | {
-    Limit.BATTERY_STATE,
-    Limit.BATTERY_MODE,
-    Limit.OPERATION_MODE,
-    Limit.STOP_REQUEST,
-    Limit.NOT_READY,
-    Limit.MAINS,
-}
-"""Limits that refuse a new lease aloud: nothing at all could be delivered."""
-
-
-class End(Enum):
-    """How a lease ended."""
-
-    RELEASED = "released"
-    EXPIRED = "expired"
-    FAULT = "fault"
-    STALE_DATA = "stale_data"
-    SYSTEM_STATE = "system_state"
-    OTHER_SETPOINTS = "other_setpoints"
-    FOREIGN_WRITER = "foreign_writer"
-    WRITE_FAILED = "write_failed"
-    STOPPED = "stopped"
-    SHUT_DOWN = "shut_down"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lease:
-    """A request for power with an end."""
-
-    asked: Power
-    owner: str
-    ends_at: float | None
-    """Seconds of the controller's clock; `None` means until it is released."""
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something that people should know."""
-
-    kind: str
-    details: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class Resets:
-    """The error resets so far; outlives the controller."""
-
-    last: float | None = None
-    """Seconds since 1970."""
-    count: int = 0
+SETTINGS_AGE_S = 10.0
+"""Settings older than this are read again before a command, and while one is held."""
+WAY_OUT_S = 10.0
+"""Time for paying debts when the integration stops; Home Assistant grants 20 s."""
+WAY_OUT_PAUSE_S = 0.5
 
 
 class Controller:
-    """Carries commands to one ESS. What may be sent is decided by `power.decide` alone."""
+    """Commands to one ESS. What may be sent is decided by `power.decide`, and when by the machines."""
 
     def __init__(
         self,
         device: RefuEss,
         *,
-        clock: Callable[[], float],
-        wall_clock: Callable[[], float],
+        clock: Callable[[], Moment],
         settings: Settings | None = None,
         per_phase: bool = False,
         read_only: bool = False,
-        resets: Resets | None = None,
+        record: Record | None = None,
+        keep: Callable[[Record], Awaitable[None]] = keep_nothing,
         report: Callable[[Event], None] = lambda _: None,
+        guard: Guard | None = None,
     ) -> None:
-        """Take two clocks in seconds: one that never jumps, and that of the wall. Nothing is written yet."""
+        """Take the record of the last run and how to keep the next; nothing is written yet."""
         self.device = device
         self.settings = settings or Settings()
-        self.phases = 3 if per_phase else 1
+        self.phases = PHASES if per_phase else 1
         self.read_only = read_only
         self.report = report
-        self.resets = resets or Resets()
-        self.lease: Lease | None = None
-        self.decision = Decision(Power.zero(self.phases), Limit.NOTHING_ASKED)
-        self.last_end: End | None = None
-        self.soc_settings: SocSettings | None = None
-        """The protection of the state of charge; `None` means it is off."""
-        self.soc_state = SocState.NORMAL
+        self.guard = guard or NoGuard()
+        self.ledger = Ledger(record or Record(), keep)
+        self._clock = clock
+        now, last = clock(), self.ledger.record
+        self.lease = lease.idle(self.phases)
+        self.resetting = error_reset.restore(
+            error_reset.Resets(last_wall=last.last_reset, count=last.resets),
+            now,
+            owed=last.reset_owed,
+        )
         self.recovery: Recovery | None = None
         """The recovery from faults; `None` means it is off."""
-        self._clock = clock
-        self._wall_clock = wall_clock
+        if last.fault_recovery:
+            self.recovery = Recovery(stopped=last.stopped, smoke=last.smoke)
+        self.soc_settings: SocSettings | None = None
+        """The protection of the state of charge; `None` means it is off."""
+        self.soc_state = last.soc_state
+        self._owner = "" if last.zero is None else last.zero.owner
         self._running_since: float | None = None
-        self._zero_owed = False
-        self._reset_owed = False
-        self._resetting = False
-        self._written: Power | None = None
-        self._written_at = 0.0
-        self._mismatches = 0
-        self._deviating_since: float | None = None
-        self._touched: dict[str, float] = {}
-        """When each block was last written: what was written is read back."""
+        self._guard_missing = False
         self._closed = False
         self._lock = asyncio.Lock()
         """Commands and the cycle take turns, so that no write of one is overtaken by the other."""
+        if last.zero is not None or last.unknown_zero:
+            known = last.zero is not None and last.zero.phases == self.phases
+            self.lease = lease.restore(self.lease, last.zero.ours if last.zero is not None and known else None)
 
     # What is in force
 
@@ -154,405 +97,478 @@ class Controller:
         return self.phases != 1
 
     @property
-    def block(self) -> str:
-        """The block of the setpoints in use."""
-        return "phase_setpoints" if self.per_phase else "total_setpoints"
-
-    @property
-    def other_block(self) -> str:
-        """The block of the setpoints that are never written."""
-        return "total_setpoints" if self.per_phase else "phase_setpoints"
-
-    @property
     def busy(self) -> bool:
         """Whether the device must be looked after every second."""
-        recovering = self.recovery is not None and self.recovery.step is not Step.WATCHING
-        return self.lease is not None or self._zero_owed or self._reset_owed or recovering
+        if self.read_only or self._closed:
+            return False
+        recovering = self.recovery is not None and self.recovery.step is not recovery.Step.WATCHING
+        settled = self.lease.settled and self.resetting.settled
+        return not settled or recovering or not self.ledger.current(self._wanted_record())
 
     @property
-    def blocks_to_read(self) -> tuple[str, ...]:
-        """The settings to read at the next poll, whether they are due or not."""
-        if self.busy:
-            return ("commands", self.block, self.other_block)
-        blocks = self.device.blocks
-        return tuple(name for name, at in self._touched.items() if (blocks[name].asked_at or 0.0) <= at)
+    def blocks_to_read(self) -> dict[str, float]:
+        """The settings to read at the next poll, with the age in seconds from which they are read again."""
+        if not self.busy:
+            return {}
+        blocks = {SETPOINT_BLOCKS[self.phases]: 0.0, other_block(self.phases): SETTINGS_AGE_S}
+        return blocks | {"commands": SETTINGS_AGE_S if self.resetting.settled and self.recovery is None else 0.0}
+
+    @property
+    def decision(self) -> Decision:
+        """What is sent, and the reason."""
+        return self.lease.decision
 
     @property
     def limit(self) -> Limit:
-        """What binds now."""
-        if self.decision.limit is Limit.NONE and self._deviating_since is not None:
-            deviating_for_s = self._clock() - self._deviating_since
-            return Limit.NOT_DELIVERED if deviating_for_s > NOT_DELIVERING_AFTER_S else Limit.NONE
-        return self.decision.limit
+        """The limit in force."""
+        now = self._clock()
+        return lease.limit_of(self.lease, self.reading(now), now.monotonic)
 
-    @property
-    def next_reset(self) -> float | None:
-        """When an error reset is permitted again, in seconds since 1970; `None` means at once."""
-        return next_reset_allowed(self.resets.last)
-
-    # What was read, in the engine's words
-
-    def reading(self) -> Reading:
-        """What the last polls brought, with its age."""
-        device, now = self.device, self._clock()
-        status, battery = device.status, device.battery
-        read_at = [device.blocks[name].read_at for name in INPUT_BLOCKS]
-        known = [at for at in read_at if at is not None]
-        other = device.blocks[self.other_block]
-        return Reading(
-            age_s=now - min(known) if len(known) == len(read_at) else None,
-            system_state=status.system_state,
-            battery_state=battery.battery_state,
-            battery_mode=battery.battery_mode,
-            operation_mode=self._command("set_operation_mode"),
-            stop_request=battery.battery_stop_request,
-            ready=all(getattr(status, key) for key in READY_BITS),
-            fault=status.system_state is SystemState.FAULT
-            or battery.battery_state is BatteryState.FAULT
-            or any(counts_as(entry) is Severity.FAULT for entry in device.active_alarms),
-            mains_ok=status.mains_ok if device.layout.confirmed else None,
-            other_setpoints_zero=not any(other.words.values()) if other.available else None,
-            allowed_charge_w=battery.allowed_charge,
-            allowed_discharge_w=battery.allowed_discharge,
-            inverter_charge_w=battery.pcs_allowed_charge,
-            inverter_discharge_w=battery.pcs_allowed_discharge,
-            soc=device.number("soc"),
-        )
-
-    def _command(self, key: str) -> Any:
-        block = self.device.blocks["commands"]
-        return getattr(block.component, key) if block.available else None
-
-    def held(self) -> Power | None:
-        """The setpoints in use as the device holds them, `None` if they cannot be read."""
-        block = self.device.blocks[self.block]
-        if not block.available:
-            return None
-        component, suffixes = block.component, SUFFIXES[self.phases]
-        return Power(
-            tuple(getattr(component, f"set_active_power{suffix}") for suffix in suffixes),
-            tuple(getattr(component, f"set_reactive_power{suffix}") for suffix in suffixes),
-        )
+    def reading(self, now: Moment | None = None) -> Reading:
+        """The readings of the last polls."""
+        return observe(self.device, self.phases, (now or self._clock()).monotonic)
 
     def plan(self, asked: Power) -> Decision:
-        """What would be sent for `asked` at this moment. Writes nothing.
+        """Return what would be sent for `asked` at this moment. Writes nothing.
 
-        Raises `ValueError` if `asked` is no finite power.
+        Raises `ValueError` if `asked` is not finite.
         """
-        reading = self.reading()
+        now = self._clock()
+        return self._plan(asked, self.reading(now), now)
+
+    def _plan(self, asked: Power, reading: Reading, now: Moment) -> Decision:
         demanded = UNBOUNDED
         if self.soc_settings is not None:
             state = next_state(
                 self.soc_state, reading.soc, reading.allowed_charge_w, reading.system_state, self.soc_settings
             )
             demanded = bounds(state, reading.soc, reading.allowed_charge_w, reading.allowed_discharge_w)
-        running_for_s = None if self._running_since is None else self._clock() - self._running_since
+        running_for_s = None if self._running_since is None else now.monotonic - self._running_since
         return decide(asked, reading, self.settings, running_for_s=running_for_s, bounds=demanded)
 
-    def start_refusal(self) -> str | None:
-        """Why START may not be written now, `None` if it may."""
-        unknown = any(
-            self.device.unknown_bits.get(key) for key in self.device.unknown_bits if key.startswith("battery_fault")
-        )
-        return start_refusal(self.reading(), self.settings.stale_after_s, unknown_fault_bits=unknown)
+    def start_refusal(self) -> Refusal | None:
+        """Return why START may not be written now, `None` if it may."""
+        return self._start_refusal(self.reading())
+
+    def _start_refusal(self, reading: Reading) -> Refusal | None:
+        owed = self.lease.debt is not None or self.lease.lease is not None
+        return recovery.start_refusal(reading, self.settings.stale_after_s, zero_owed=owed)
+
+    def check_writable(self) -> None:
+        """Raise `RefusedError` if nothing may be written."""
+        if self.read_only:
+            raise RefusedError(Refusal.READ_ONLY)
+        if self._closed:
+            raise RefusedError(Refusal.SHUTTING_DOWN)
 
     # Commands
+
+    async def async_freshen(self) -> None:
+        """Read what is too old to decide on: the input blocks after 1 s, the settings after 10 s."""
+        ages = {"status": 1.0, "battery": 1.0, "commands": SETTINGS_AGE_S}
+        ages |= dict.fromkeys(SETPOINT_BLOCKS.values(), SETTINGS_AGE_S)
+        await self.device.async_read_older(ages)
 
     async def async_set_power(self, asked: Power, *, owner: str, duration_s: float | None = None) -> Decision:
         """Take or replace the lease and send what is allowed of it now; zero ends the lease.
 
-        Raises `RefusedError` if nothing could be delivered, `WriteFailedError` if sending failed, `ValueError` if
-        `asked` is no finite power.
+        Without a duration it lasts as long as the settings permit. Raises `RefusedError` if nothing could be
+        delivered, `WriteFailedError` if sending failed, `ValueError` if `asked` is not finite.
         """
         async with self._lock:
             self.check_writable()
+            await self.async_freshen()
             if asked.is_zero:
                 await self._release()
                 return self.decision
-            return await self._take(asked, owner, duration_s)
+            longest_s = self.settings.longest_hold_s
+            ends = self._clock().after(longest_s if duration_s is None else min(duration_s, longest_s))
+            return await self._take(Lease(asked=asked, owner=owner, ends=ends))
 
-    async def _take(self, asked: Power, owner: str, duration_s: float | None) -> Decision:
-        decision = self.plan(asked)
+    async def async_change_power(self, change: Callable[[Power], Power], *, owner: str) -> Decision:
+        """Change a part of the power; the rest and the end of a lease in force stay as they are.
+
+        Raises as `async_set_power`, and `RefusedError` if no lease is in force and the device holds a setpoint.
+        """
+        async with self._lock:
+            self.check_writable()
+            await self.async_freshen()
+            held, current = self.reading().held, self.lease.lease
+            asked = change(Power.zero(self.phases) if current is None else current.asked)
+            if asked.is_zero:
+                await self._release()
+                return self.decision
+            if current is not None:
+                return await self._take(replace(current, asked=asked, owner=owner))
+            if held is not None and not self.lease.ours().covers(held):
+                raise RefusedError(Refusal.FOREIGN_SETPOINT)
+            return await self._take(
+                Lease(asked=asked, owner=owner, ends=self._clock().after(self.settings.longest_hold_s))
+            )
+
+    async def _take(self, wanted: Lease) -> Decision:
+        now = self._clock()
+        decision = self._plan(wanted.asked, self.reading(now), now)
         if decision.limit in REFUSES:
-            raise RefusedError(decision.limit.value)
-        ends_at = None if duration_s is None else self._clock() + duration_s
-        self.lease = Lease(asked=asked, owner=owner, ends_at=ends_at)
-        self._zero_owed = False
-        self._written, self._mismatches, self._deviating_since = None, 0, None
-        self.decision = decision
+            raise RefusedError(decision.limit)
+        before = self.lease
+        self._owner = wanted.owner
+        await self._cover(decision.power)
+        self.lease = lease.take(before, wanted, decision, now)
         try:
             await self._send(decision.power)
-        except WriteFailedError:
-            await self._end(End.WRITE_FAILED)
+        except BaseException:
+            self.lease, actions = lease.end(self.lease, End.WRITE_FAILED)
+            with suppress(Exception):
+                await self._carry_out(actions)
             raise
-        self._tell("lease_taken", owner=owner, asked=asked.total_active_w, applied=decision.power.total_active_w)
+        finally:
+            await self._read_back()
+        details = {
+            "owner": wanted.owner,
+            "asked": wanted.asked.total_active_w,
+            "applied": decision.power.total_active_w,
+        }
+        self._tell(EventKind.LEASE_TAKEN, details)
         return decision
 
     async def async_release(self) -> None:
         """End the lease and write zero to the setpoints in use, whoever set them.
 
-        Raises `WriteFailedError` if zero could not be written; it is then tried again until it is.
+        Raises `WriteFailedError` if zero could not be written; it then stays owed and is tried again.
         """
         async with self._lock:
             self.check_writable()
             await self._release()
 
     async def _release(self) -> None:
-        await self._end(End.RELEASED)
-        if self._zero_owed:
-            raise WriteFailedError
+        await self._end(End.RELEASED, self.reading().held)
+        await self._read_back()
+        if self.lease.debt is not None and self.lease.attempts and self.lease.attempts[-1].acknowledged_at is None:
+            raise WriteFailedError(Failure.NO_CONNECTION)
 
     async def async_set_work_state(self, state: WorkState) -> None:
-        """Write START, in Standby alone, or STOP, which ends the lease first.
+        """Write START, only in Standby, or STOP, which ends the lease and every intent to start.
 
         Raises `RefusedError` if START may not be written, `WriteFailedError` if sending failed.
         """
         async with self._lock:
             self.check_writable()
             if state is WorkState.START:
+                await self.async_freshen()
+                await self.device.async_read((SETPOINT_BLOCKS[self.phases],))
                 if (reason := self.start_refusal()) is not None:
                     raise RefusedError(reason)
+                await self._start()
+                if self.recovery is not None:
+                    self.recovery = self.recovery.started_by_user()
             else:
-                self._stay_stopped()
-                if self.lease is not None:
+                if self.recovery is not None:
+                    self.recovery = self.recovery.stopped_by_user()
+                if self.lease.lease is not None:
                     await self._end(End.STOPPED)
-            await self._write("commands", {"set_work_state": state})
+                await self._write(lambda: self.device.commands.async_set_work_state(WorkState.STOP))
+            await self.device.async_read(("commands",))
+            await self._sync_record()
 
-    def _stay_stopped(self) -> None:
-        """Keep the recovery from starting what a person stops; a reset that is under way still ends at 0."""
-        if self.recovery is not None:
-            step = Step.WATCHING if self.recovery.step is Step.STARTING else self.recovery.step
-            self.recovery = replace(self.recovery, step=step, running=False)
+    async def _start(self) -> None:
+        """Write START; where the setpoints cannot be read, zero goes first."""
+        if self.reading().held is None:
+            await self._send(Power.zero(self.phases))
+        await self._write(lambda: self.device.commands.async_set_work_state(WorkState.START))
 
     async def async_set_operation_mode(self, mode: OperationMode) -> None:
-        """Write the operation mode; anything but P/Q ends the lease first.
+        """Write the operation mode; anything but P/Q ends the lease first. Raises `WriteFailedError`."""
+        async with self._lock:
+            self.check_writable()
+            if mode is not OperationMode.PQ_SET_POINT and self.lease.lease is not None:
+                await self._end(End.OPERATION_MODE)
+            await self._write(lambda: self.device.commands.async_set_operation_mode(mode))
+            await self.device.async_read(("commands",))
 
-        Raises `WriteFailedError` if sending failed.
+    async def async_begin_reset(self, *, forced: bool) -> None:
+        """Begin an error reset; the cycle carries it on, always to 0.
+
+        Raises `RefusedError` without an error or, unless `forced`, within two hours of the last reset, and
+        `WriteFailedError` if the device cannot be reached.
         """
         async with self._lock:
             self.check_writable()
-            if mode is not OperationMode.PQ_SET_POINT and self.lease is not None:
-                await self._end(End.RELEASED)
-            await self._write("commands", {"set_operation_mode": mode})
+            await self.device.async_read(("status", "commands"))
+            if not self.device.blocks["status"].available:
+                raise WriteFailedError(Failure.NO_CONNECTION)
+            now = self._clock()
+            stale_after_s = self.settings.stale_after_s
+            reason = error_reset.refusal(
+                self.resetting, self.reading(now), now, stale_after_s=stale_after_s, forced=forced
+            )
+            if reason is not None:
+                raise RefusedError(reason)
+            await self._begin_reset(now)
+            if self.recovery is not None:
+                self.recovery = self.recovery.acknowledged_by_user()
 
-    async def async_reset_error(self, poll: Callable[[], Awaitable[None]], *, forced: bool) -> None:
-        """Write 1, wait until it reads back, write 0, wait until it reads back; `poll` reads and takes a second.
-
-        Raises `RefusedError` within two hours of the last reset unless `forced`, and `WriteFailedError` if sending
-        failed or the register did not read back. Whatever happens, the last write is 0.
-        """
-        self.check_writable()
-        if not forced and not reset_permitted(self.resets.last, self._wall_clock()):
-            raise RefusedError("reset_too_soon")
-        self._note_reset()
-        self._resetting = True
+    async def _begin_reset(self, now: Moment) -> None:
+        self.resetting = error_reset.begin(self.resetting, now)
         try:
-            await self._write_reset(ErrorReset.ON)
-            seen = await self._reads_back(ErrorReset.ON, poll)
-        finally:
-            self._resetting = False
-            await self._write_reset(ErrorReset.OFF)
-        if not (seen and await self._reads_back(ErrorReset.OFF, poll)):
-            raise WriteFailedError("reset_not_taken")
+            await self._sync_record()
+        except WriteFailedError:
+            self.resetting = error_reset.not_sent(self.resetting)
+            raise
+        await self._step_reset(self.reading(now), now)
+        if self.resetting.outcome is error_reset.Outcome.NOT_SENT:
+            raise WriteFailedError
+        self._tell(EventKind.ERROR_RESET, {"count": self.resetting.resets.count})
 
-    async def _write_reset(self, value: ErrorReset) -> None:
-        """Write the reset register; once it may be 1, 0 is owed until it is written."""
-        self._reset_owed = True
-        await self._write("commands", {"set_system_error_reset": value})
-        self._reset_owed = value is ErrorReset.ON
+    async def async_switch_recovery(self, *, on: bool) -> None:
+        """Switch the recovery from faults on or off. Raises `RefusedError`."""
+        async with self._lock:
+            self.check_writable()
+            self.recovery = Recovery() if on else None
+            await self._sync_record()
 
-    async def _pay_owed_reset(self) -> None:
-        """Write the 0 that could not be written before, unless a reset is under way."""
-        under_way = self._resetting or (self.recovery is not None and self.recovery.step is Step.RESETTING)
-        if self._reset_owed and not under_way:
-            with suppress(WriteFailedError):
-                await self._write_reset(ErrorReset.OFF)
-
-    async def _reads_back(self, value: ErrorReset, poll: Callable[[], Awaitable[None]]) -> bool:
-        for _ in range(int(RESET_TIMEOUT_S)):
-            await poll()
-            if self._command("set_system_error_reset") is value:
-                return True
-        return False
+    async def async_switch_soc_protection(self, settings: SocSettings | None) -> None:
+        """Switch the protection of the state of charge on, with these limits, or off."""
+        async with self._lock:
+            self.soc_settings = settings
+            await self._sync_record()
 
     async def async_shut_down(self) -> None:
-        """End the lease and take no command any more. Never raises: it runs while Home Assistant stops."""
+        """Pay what is owed, for up to 10 s, and take no command any longer. Never raises."""
         self._closed = True
         async with self._lock:
-            if self.lease is not None or self._zero_owed:
-                await self._end(End.SHUT_DOWN)
-            self._resetting, self.recovery = False, None
-            await self._pay_owed_reset()
+            if self.read_only:
+                return
+            self.recovery = None
+            with suppress(Exception):
+                await self._pay_on_the_way_out()
+            if self.lease.debt is None and self.resetting.settled:
+                await self.guard.async_paid()
+                return
+            self.guard.abandon()
+            _LOGGER.error(
+                "Stopped before %s could be written: the device may keep its last setpoint of %s W",
+                "zero" if self.lease.debt is not None else "the end of the error reset",
+                self.lease.sent.total_active_w if self.lease.sent is not None else "an unknown number of",
+            )
+            self._tell(EventKind.ZERO_UNPAID, {"held": self._held_w()})
 
-    def check_writable(self) -> None:
-        """Raise `RefusedError` if nothing may be written."""
-        if self.read_only:
-            raise RefusedError("read_only")
-        if self._closed:
-            raise RefusedError("shutting_down")
+    def _held_w(self) -> float | None:
+        held = self.reading().held
+        return None if held is None else held.total_active_w
+
+    async def _pay_on_the_way_out(self) -> None:
+        began = self._clock().monotonic
+        if self.lease.lease is not None:
+            await self._end(End.SHUT_DOWN)
+        while True:
+            self.guard.beat()
+            await self.device.async_read((*INPUT_BLOCKS, "commands", SETPOINT_BLOCKS[self.phases]))
+            now = self._clock()
+            reading = self.reading(now)
+            await self._attempt(self._step_lease(reading, now))
+            await self._attempt(self._step_reset(reading, now))
+            await self._attempt(self._sync_record())
+            if self.lease.debt is None and self.resetting.settled:
+                return
+            if self._clock().monotonic - began >= WAY_OUT_S:
+                return
+            if not self.device.blocks["status"].available:
+                await self.device.async_renew_link()
+            await asyncio.sleep(WAY_OUT_PAUSE_S)
 
     # The cycle
 
     async def async_cycle(self) -> None:
-        """Do what is demanded after a poll, also after one that failed; without a lease only watch."""
-        reading = self.reading()
-        self._note_running(reading)
-        if self.soc_settings is not None:
-            self.soc_state = next_state(
-                self.soc_state, reading.soc, reading.allowed_charge_w, reading.system_state, self.soc_settings
-            )
+        """Do what is due after a poll, also after one that failed; without anything owed, only watch."""
         async with self._lock:
+            self.guard.beat()
+            now = self._clock()
+            reading = self.reading(now)
+            self._note_running(reading, now)
+            if self.soc_settings is not None:
+                self.soc_state = next_state(
+                    self.soc_state, reading.soc, reading.allowed_charge_w, reading.system_state, self.soc_settings
+                )
             if self._closed or self.read_only:
                 return
-            if self.lease is not None:
-                await self._carry(self.lease)
-            elif self._zero_owed:
-                await self._pay_owed_zero()
-            await self._pay_owed_reset()
+            await self._attempt(self._step_lease(reading, now))
+            await self._attempt(self._step_reset(reading, now))
             if self.recovery is not None:
-                await self._recover(self.recovery, reading)
+                await self._attempt(self._step_recovery(self.recovery, reading, now))
+            await self._attempt(self._sync_record())
+            if self.lease.debt is None and self.lease.lease is None:
+                await self._attempt(self.guard.async_paid())
+            self.guard.beat()
 
-    def _note_running(self, reading: Reading) -> None:
-        """Remember since when the system runs: the ramp begins anew after each start and each loss of sight."""
-        fresh = reading.age_s is not None and reading.age_s <= self.settings.stale_after_s
-        if reading.system_state is not SystemState.START or not fresh:
+    async def _attempt(self, step: Awaitable[None]) -> None:
+        """Carry out one part of the cycle; one that fails does not keep the others from their turn."""
+        try:
+            await step
+        except WriteFailedError as err:
+            _LOGGER.debug("Not written now: %s", err.reason)
+        except Exception:
+            _LOGGER.exception("Unexpected error in control; it goes on at the next cycle")
+
+    def _note_running(self, reading: Reading, now: Moment) -> None:
+        """Remember since when the system runs: the ramp begins again after each start and each loss of sight."""
+        if reading.system_state is not SystemState.START or not reading.is_fresh(self.settings.stale_after_s):
             self._running_since = None
         elif self._running_since is None:
-            self._running_since = self._clock()
+            self._running_since = now.monotonic
 
-    async def _carry(self, lease: Lease) -> None:
-        if lease.ends_at is not None and self._clock() >= lease.ends_at:
-            await self._end(End.EXPIRED)
-            return
-        if self._someone_else_wrote():
-            return
-        decision = self.plan(lease.asked)
-        if decision.limit in ENDS:
-            await self._end(End(decision.limit.value))
-            return
-        if not self.device.available(INPUT_BLOCKS):
-            return  # out of sight, but not yet for long: nothing is sent that was decided on old data
-        self._note_delivery()
-        self.decision = decision
-        try:
-            await self._send(decision.power)
-        except WriteFailedError as err:
-            if err.reason != NO_CONNECTION:  # a lost link has its own time-out
-                await self._end(End.WRITE_FAILED)
-
-    def _someone_else_wrote(self) -> bool:
-        """Whether the setpoints read back different from ours twice; then the lease is over and nothing is written."""
-        held, block = self.held(), self.device.blocks[self.block]
-        if held is None or self._written is None or (block.read_at or 0.0) <= self._written_at:
-            return False
-        self._mismatches = 0 if held == self._written else self._mismatches + 1
-        if self._mismatches < MISMATCHES_BEFORE_REPORT:
-            return False
-        self._finish(End.FOREIGN_WRITER)
-        self._tell("foreign_writer", held=held.total_active_w)
-        return True
-
-    def _note_delivery(self) -> None:
-        sent, delivered = self.decision.power.total_active_w, self.device.number("active_power")
-        allowance = max(NOT_DELIVERING_TOLERANCE_W, NOT_DELIVERING_SHARE * abs(sent))
-        if delivered is None or abs(delivered - sent) <= allowance:
-            self._deviating_since = None
-        elif self._deviating_since is None:
-            self._deviating_since = self._clock()
-
-    async def _recover(self, recovery: Recovery, reading: Reading) -> None:
-        fresh = reading.age_s is not None and reading.age_s <= self.settings.stale_after_s
-        watched = Watched(
-            system_state=reading.system_state if fresh else None,
-            work_state=self._command("set_work_state"),
-            error_reset=self._command("set_system_error_reset"),
-            smoke=bool(self.device.battery.fog_alarm),
-            may_start=self.start_refusal() is None,
+    async def _step_lease(self, reading: Reading, now: Moment) -> None:
+        held = self.lease.lease
+        decision = None if held is None else self._plan(held.asked, reading, now)
+        self.lease, actions = lease.tick(
+            self.lease, reading, decision, now, guard_acted=held is not None and self.guard.acted is not None
         )
-        self.recovery, actions = advance(recovery, watched, self._wall_clock(), self.resets.last)
-        for action in actions:
-            try:
-                await self._act(action)
-            except WriteFailedError:
-                _LOGGER.debug("The recovery could not write: %s", action.value)
+        try:
+            await self._carry_out(actions)
+        except Exception as err:
+            lost = isinstance(err, WriteFailedError) and err.reason is Failure.NO_CONNECTION
+            if not lost and self.lease.lease is not None:  # a lost link has a timeout of its own
+                await self._end(End.WRITE_FAILED)
+            raise
 
-    async def _act(self, action: Action) -> None:
+    async def _carry_out(self, actions: tuple[lease.Action, ...]) -> None:
+        """Write first, inform last."""
+        try:
+            for action in actions:
+                if isinstance(action, lease.Send):
+                    await self._send(action.power)
+        finally:
+            for action in actions:
+                if isinstance(action, lease.Report):
+                    self._tell(action.kind, dict(action.details))
+
+    async def _end(self, reason: End, held: Power | None = None) -> None:
+        """End the lease and write zero; if that fails, it stays owed and is tried again at each cycle."""
+        self.lease, actions = lease.end(self.lease, reason, held)
+        await self._attempt(self._carry_out(actions))
+
+    async def _step_reset(self, reading: Reading, now: Moment) -> None:
+        self.resetting = error_reset.tick(self.resetting, reading, now.monotonic)
+        value = error_reset.wanted(self.resetting, reading)
+        if value is None:
+            return
+        try:
+            await self._write(lambda: self.device.commands.async_set_error_reset(value))
+        except WriteFailedError as err:
+            if value is ErrorReset.ON and err.reason is Failure.WRITE_FAILED:
+                self.resetting = error_reset.not_sent(self.resetting)
+            raise
+        self.resetting = error_reset.acknowledged(self.resetting, self._clock().monotonic)
+
+    async def _step_recovery(self, state: Recovery, reading: Reading, now: Moment) -> None:
+        watched = recovery.Watched(
+            system_state=reading.system_state if reading.is_fresh(self.settings.stale_after_s) else None,
+            work_state=reading.work_state,
+            smoke=reading.smoke,
+            may_start=self._start_refusal(reading) is None,
+            may_reset=self.resetting.settled and self.resetting.resets.permitted(now),
+            reset_settled=self.resetting.settled,
+        )
+        self.recovery, actions = recovery.advance(state, watched, now)
+        await self._sync_record()
+        for action in actions:
+            await self._attempt(self._act(action, now))
+
+    async def _act(self, action: Action, now: Moment) -> None:
         match action:
             case Action.END_LEASE:
                 await self._end(End.FAULT)
             case Action.WRITE_STOP:
-                self._tell("recovery", step="stop")
-                await self._write("commands", {"set_work_state": WorkState.STOP})
+                await self._write(lambda: self.device.commands.async_set_work_state(WorkState.STOP))
+                if self.recovery is not None:
+                    self.recovery = self.recovery.stop_written()
+                self._tell(EventKind.RECOVERY, {"step": "stop"})
             case Action.WRITE_START:
-                self._tell("recovery", step="start")
-                await self._write("commands", {"set_work_state": WorkState.START})
-            case Action.RESET_ON:
-                self._note_reset()
-                await self._write_reset(ErrorReset.ON)
+                self._tell(EventKind.RECOVERY, {"step": "start"})
+                await self._start()
+            case Action.RESET:
+                await self._begin_reset(now)
             case _:
-                await self._write_reset(ErrorReset.OFF)
-
-    def _note_reset(self) -> None:
-        self.resets.last = self._wall_clock()
-        self.resets.count += 1
-        self._tell("error_reset", count=self.resets.count)
+                _LOGGER.warning("START had no effect; it is not repeated")
+                self._tell(EventKind.RECOVERY, {"step": action.value})
 
     # Writing
 
     async def _send(self, power: Power) -> None:
-        suffixes = SUFFIXES[self.phases]
-        for name, values in (("set_active_power", power.active_w), ("set_reactive_power", power.reactive_var)):
-            await self._write(
-                self.block, {f"{name}{suffix}": value for suffix, value in zip(suffixes, values, strict=True)}
-            )
-        self._written, self._written_at = power, self._clock()
+        """Write the setpoints in use. Power is recorded and guarded first."""
+        if not power.is_zero:
+            await self._cover(power)
+            await self._guarded()
+        reactive = any(power.reactive_var) or not self._reactive_is_zero()
+        self.lease = lease.attempted(self.lease, power, self._clock().monotonic)
+        await self._write(lambda: self.device.setpoints[self.phases].async_write(power, reactive=reactive))
+        self.lease = lease.acknowledged(self.lease, self._clock().monotonic)
 
-    async def _write(self, block: str, values: dict[str, float]) -> None:
-        """Write adjacent registers in one request.
+    def _reactive_is_zero(self) -> bool:
+        """Whether the reactive setpoints read zero and nothing else was sent to them lately."""
+        held = self.reading().held
+        sent = [one.power for one in self.lease.attempts]
+        return held is not None and not any(held.reactive_var) and not any(any(one.reactive_var) for one in sent)
 
-        Raises `WriteFailedError` if nothing answers (its reason is then `NO_CONNECTION`) or the device refuses.
+    async def _guarded(self) -> None:
+        if self.guard.acted is not None:
+            raise RefusedError(Refusal.ZERO_OWED)
+        if await self.guard.async_start():
+            self._guard_missing = False
+        elif not self._guard_missing:
+            self._guard_missing = True
+            _LOGGER.warning("The guard process could not be started: a crash of Home Assistant leaves the setpoint on")
+            self._tell(EventKind.GUARD_MISSING, {})
+
+    async def _write(self, send: Callable[[], Awaitable[None]]) -> None:
+        """Send one write.
+
+        Raises `WriteFailedError`: `NO_CONNECTION` if nothing answered, `WRITE_FAILED` if the device rejected it.
         """
-        self._touched[block] = self._clock()
         try:
-            await self.device.async_write(block, values)
+            await send()
         except (ModbusConnectionError, ModbusTimeoutError) as err:
-            raise WriteFailedError(NO_CONNECTION) from err
+            raise WriteFailedError(Failure.NO_CONNECTION) from err
         except ModbusError as err:
-            self._tell("write_failed", error=type(err).__name__)
-            raise WriteFailedError from err
+            self._tell(EventKind.WRITE_FAILED, {"error": type(err).__name__})
+            rejected = isinstance(err, ModbusExceptionError)
+            raise WriteFailedError(Failure.WRITE_FAILED if rejected else Failure.NO_CONNECTION) from err
 
-    async def _end(self, end: End) -> None:
-        """End the lease and write zero; if that fails it stays owed and is tried again at each cycle."""
-        self._finish(end)
-        self._zero_owed = True
-        await self._pay_zero()
+    async def _read_back(self) -> None:
+        """Read the setpoints in use after a command, so that they show and a zero counts as delivered."""
+        with suppress(ModbusError):
+            await self.device.async_read((SETPOINT_BLOCKS[self.phases],))
 
-    async def _pay_owed_zero(self) -> None:
-        """Write the zero that could not be written before, unless somebody else has taken over meanwhile."""
-        held, ours = self.held(), self._written
-        if held is not None and ours is not None:
-            pairs = zip((*held.active_w, *held.reactive_var), (*ours.active_w, *ours.reactive_var), strict=True)
-            if any(value not in (0, mine) for value, mine in pairs):
-                self._zero_owed = False
-                self._tell("foreign_writer", held=held.total_active_w)
-                return
-        await self._pay_zero()
+    # The record
 
-    async def _pay_zero(self) -> None:
+    def _wanted_record(self) -> Record:
+        """The record as it should be on disk now."""
+        record, resets = self.ledger.record, self.resetting.resets
+        switched_on = self.recovery is not None or (self._closed and record.fault_recovery)
+        return replace(
+            record,
+            zero=self.ledger.owed_zero(self.lease, owner=self._owner, now_s=self._clock().wall),
+            unknown_zero=record.unknown_zero and self.lease.debt is not None,
+            reset_owed=self.resetting.owed,
+            last_reset=resets.last_wall,
+            resets=resets.count,
+            fault_recovery=switched_on,
+            stopped=record.stopped if self.recovery is None else self.recovery.stopped,
+            smoke=record.smoke if self.recovery is None else self.recovery.smoke,
+            soc_protection=self.soc_settings is not None,
+            soc_state=self.soc_state,
+        )
+
+    async def _sync_record(self) -> None:
+        await self.ledger.async_sync(self._wanted_record())
+
+    async def _cover(self, power: Power) -> None:
+        wanted, now_s = self._wanted_record(), self._clock().wall
+        await self.ledger.async_cover(power, self.lease, wanted, owner=self._owner, now_s=now_s)
+
+    def _tell(self, kind: EventKind, details: dict[str, object]) -> None:
+        """Report an event; a listener that fails changes nothing here."""
         try:
-            await self._send(Power.zero(self.phases))
-        except WriteFailedError:
-            _LOGGER.debug("Zero could not be written; it stays owed")
-        else:
-            self._zero_owed = False
-
-    def _finish(self, end: End) -> None:
-        held, self.lease = self.lease, None
-        self.last_end = end
-        self.decision = Decision(Power.zero(self.phases), Limit.NOTHING_ASKED)
-        self._deviating_since, self._zero_owed = None, False
-        if held is not None:
-            self._tell("lease_ended", end=end.value, owner=held.owner)
-
-    def _tell(self, kind: str, **details: Any) -> None:
-        self.report(Event(kind, details))
+            self.report(Event(kind, details))
+        except Exception:
+            _LOGGER.exception("A listener failed")

@@ -2,11 +2,11 @@
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
+from types import MappingProxyType
 from typing import Any, cast
 
 from modbus_connection import (
@@ -17,18 +17,18 @@ from modbus_connection import (
     ModbusTimeoutError,
     ModbusUnit,
 )
-from modbus_connection.model import Component, PackedBitField, RegisterField
+from modbus_connection.model import Component, PackedBitField
 
 from .alarms import ALARMS, counts_as, is_active
 from .battery import Battery
-from .catalogue import BITS_BY_WORD, BLOCKS, INPUT_BLOCKS, SETTING_BLOCKS, BitEntry, ChannelEntry
+from .catalogue import BITS_BY_WORD, INPUT_BLOCKS, SETTING_BLOCKS, BitEntry, ChannelEntry
 from .derived import CONDITIONS, DERIVED
 from .enums import InverterStatusLayout, OperationMode, WorkState
 from .facts import Category, Severity
 from .layout import LayoutEvidence
 from .link import GuardedUnit
 from .plausibility import Plausibility
-from .settings import Commands, PhaseSetpoints, TotalSetpoints
+from .settings import Commands, PhaseSetpoints, Setpoints, TotalSetpoints
 from .site import Site
 from .status import STATUS
 
@@ -36,23 +36,10 @@ _LOGGER = logging.getLogger(__name__)
 
 SETTINGS_INTERVAL_SECONDS = 60.0
 """How often the holding registers are read back."""
-WRITES_REMEMBERED = 100
 REFUSED_RETRY_SECONDS = 300.0
 """How long a block that the device refused is left alone."""
 SILENT_POLLS_BEFORE_RECYCLING_SHARED_LINK = 3
 """Others may be using it, and their requests may still be answered."""
-
-
-@dataclass(frozen=True)
-class Write:
-    """A write that was sent."""
-
-    at: float
-    """Seconds of the device's clock."""
-    address: int
-    words: tuple[int, ...]
-    outcome: str
-    """`done` or `failed`."""
 
 
 @dataclass
@@ -93,43 +80,42 @@ class RefuEss:
     ) -> None:
         """Take the unit of a link that `shared_link` says others use too. Nothing is sent yet."""
         self.site = site or Site()
-        self.unit = GuardedUnit(unit)
+        self._clock = clock or time.monotonic
+        self.unit = GuardedUnit(unit, self._clock)
         self.plausibility = Plausibility()
         self.layout = LayoutEvidence(self.site.inverter_status_layout)
         self.unknown_bits: dict[str, int] = {}
         """Bits seen set that nobody declared, as a mask by the word's key; kept once seen."""
-        self.writes: deque[Write] = deque(maxlen=WRITES_REMEMBERED)
-        """The last writes, for the diagnostics."""
         self._shared_link = shared_link
-        self._clock = clock or time.monotonic
         self._silent_polls = 0
         modbus_unit = cast("ModbusUnit", self.unit)  # it serves what a component asks for
         self.status = STATUS[self.site.inverter_status_layout](modbus_unit)
         self.battery = Battery(modbus_unit)
-        self._commands = Commands(modbus_unit)
+        self.commands = Commands(modbus_unit)
+        self.setpoints: dict[int, Setpoints] = {1: TotalSetpoints(modbus_unit), 3: PhaseSetpoints(modbus_unit)}
+        """The sets of setpoints by their number of setpoints of each kind."""
         self.blocks = {
             "status": Block(self.status),
             "battery": Block(self.battery),
-            "commands": Block(self._commands),
-            "total_setpoints": Block(TotalSetpoints(modbus_unit)),
-            "phase_setpoints": Block(PhaseSetpoints(modbus_unit)),
+            "commands": Block(self.commands),
+            "total_setpoints": Block(self.setpoints[1]),
+            "phase_setpoints": Block(self.setpoints[3]),
         }
 
     # Reading
 
-    async def async_poll(self, *, settings: bool = True, also: Iterable[str] = ()) -> None:
-        """Read the input blocks and, if `settings` are wanted and due or named in `also`, the holding registers.
+    async def async_poll(self, *, settings: bool = True, also: Mapping[str, float] = MappingProxyType({})) -> None:
+        """Read the input blocks and, if `settings` are wanted and due, the holding registers.
+
+        `also` names blocks that are due earlier, with the age in seconds from which they are.
 
         A block that fails alone is marked; `ModbusError` is raised if no input block could be read.
         """
         now = self._clock()
         names = [name for name in INPUT_BLOCKS if self.blocks[name].due(now, 0)]
         if settings:
-            wanted = dict.fromkeys(also, 0.0)
             names += [
-                name
-                for name in SETTING_BLOCKS
-                if self.blocks[name].due(now, wanted.get(name, SETTINGS_INTERVAL_SECONDS))
+                name for name in SETTING_BLOCKS if self.blocks[name].due(now, also.get(name, SETTINGS_INTERVAL_SECONDS))
             ]
         try:
             for name in names:
@@ -152,6 +138,12 @@ class RefuEss:
             except (ModbusConnectionError, ModbusTimeoutError) as err:
                 self.blocks[name].failure = err
 
+    async def async_read_older(self, ages: Mapping[str, float]) -> None:
+        """Read the blocks whose reading is older than their age in seconds."""
+        now = self._clock()
+        old = {name for name, age in ages.items() if (at := self.blocks[name].read_at) is None or now - at > age}
+        await self.async_read(name for name in self.blocks if name in old)
+
     async def _read(self, block: Block) -> None:
         """Read one block, once more over a fresh link if it was well until now.
 
@@ -165,7 +157,7 @@ class RefuEss:
                 if not block.available:
                     raise
                 if not self._shared_link:
-                    await self._disconnect()
+                    await self.async_renew_link()
                 raw = await block.component.async_read_raw(notify=False)
         except ModbusConnectionError, ModbusTimeoutError:
             raise
@@ -176,34 +168,16 @@ class RefuEss:
         block.words = {address: int(word) for words in raw.values() for address, word in words.items()}
         block.read_at, block.failure, block.refused = self._clock(), None, False
 
-    # Writing
-
-    async def async_write(self, block_name: str, values: Mapping[str, float]) -> None:
-        """Write adjacent registers of one block in one request, by attribute in the order of their addresses.
-
-        Raises `ModbusError` if nothing answers or the device refuses, `ValueError` if the registers are not adjacent.
-        """
-        fields = [cast("RegisterField[Any]", BLOCKS[block_name].declared_fields[key]) for key in values]
-        first = fields[0].address
-        if [field.address for field in fields] != list(range(first, first + len(fields))):
-            raise ValueError(f"{', '.join(values)} are not adjacent")
-        words = [word for field, value in zip(fields, values.values(), strict=True) for word in field.encode(value)]
-        outcome = "failed"
-        try:
-            await self.unit.write_registers(first, words)
-            outcome = "done"
-        finally:
-            self.writes.append(Write(self._clock(), first, tuple(words), outcome))
-
     # Keeping the link alive
 
     async def _recycle_silent_link(self) -> None:
         """Drop a link that brings no answers: it may be half open, and only a new one would tell."""
         self._silent_polls += 1
         if not self._shared_link or self._silent_polls % SILENT_POLLS_BEFORE_RECYCLING_SHARED_LINK == 0:
-            await self._disconnect()
+            await self.async_renew_link()
 
-    async def _disconnect(self) -> None:
+    async def async_renew_link(self) -> None:
+        """Drop the link, so that the next request opens a new one."""
         try:
             await self.unit.disconnect()
         except ModbusConnectionError as err:
@@ -267,12 +241,12 @@ class RefuEss:
     @property
     def work_state(self) -> WorkState | None:
         """The work state that the device was told, `None` if it cannot be read."""
-        return self._commands.set_work_state if self.blocks["commands"].available else None
+        return self.commands.set_work_state if self.blocks["commands"].available else None
 
     @property
     def operation_mode(self) -> OperationMode | None:
         """The operation mode that the device was told, `None` if it cannot be read."""
-        return self._commands.set_operation_mode if self.blocks["commands"].available else None
+        return self.commands.set_operation_mode if self.blocks["commands"].available else None
 
     # What computations ask (`derived.Source`)
 

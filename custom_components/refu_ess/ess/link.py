@@ -1,7 +1,8 @@
 """A Modbus unit with a deadline on each request and a count of what happened."""
 
 import asyncio
-from collections import Counter
+import time
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -9,6 +10,21 @@ from modbus_connection import ModbusError, ModbusTimeoutError, ModbusUnit
 
 DEADLINE_SECONDS = 5.0
 """Longer than the time-out of a private link. A shared link repeats a request for a minute while the device is busy."""
+
+
+WRITES_REMEMBERED = 100
+
+
+@dataclass(frozen=True)
+class Write:
+    """A write that was sent."""
+
+    at: float
+    """Seconds of the monotonic clock."""
+    address: int
+    words: tuple[int, ...]
+    outcome: str
+    """`done` or `failed`."""
 
 
 @dataclass
@@ -27,9 +43,12 @@ class GuardedUnit:
     It serves `modbus_connection.model.Component` as its unit.
     """
 
-    def __init__(self, unit: ModbusUnit) -> None:
+    def __init__(self, unit: ModbusUnit, clock: Callable[[], float] = time.monotonic) -> None:
         """Count from here on."""
+        self.writes: deque[Write] = deque(maxlen=WRITES_REMEMBERED)
+        """The most recent writes."""
         self._unit = unit
+        self._clock = clock
         self._was_connected = False
         self.statistics = LinkStatistics()
 
@@ -47,8 +66,13 @@ class GuardedUnit:
         return await self._request(lambda: self._unit.read_holding_registers(address, count))
 
     async def write_registers(self, address: int, values: list[int]) -> None:
-        """Write with function 16, which this device took for the longest time, also for one register."""
-        await self._request(lambda: self._unit.write_registers(address, values))
+        """Write with function 16, also one register, and remember it."""
+        outcome = "failed"
+        try:
+            await self._request(lambda: self._unit.write_registers(address, values))
+            outcome = "done"
+        finally:
+            self.writes.append(Write(self._clock(), address, tuple(values), outcome))
 
     async def disconnect(self) -> None:
         """Drop the link, so that the next request opens a new one."""

@@ -5,114 +5,12 @@ Powers in W and var; charge is negative, discharge positive. The same question a
 
 import math
 from dataclasses import dataclass
-from enum import Enum
-from typing import Self
 
 from .enums import BatteryMode, BatteryState, OperationMode, SystemState
+from .limit import Limit
+from .reading import Reading
+from .setpoint import STEP, Power
 from .soc_protection import UNBOUNDED, SocBounds
-
-PHASES = 3
-
-
-class Limit(Enum):
-    """What keeps power from being what was asked."""
-
-    NONE = "none"
-    NOTHING_ASKED = "nothing_asked"
-    STALE_DATA = "stale_data"
-    FAULT = "fault"
-    SYSTEM_STATE = "system_state"
-    BATTERY_STATE = "battery_state"
-    BATTERY_MODE = "battery_mode"
-    OPERATION_MODE = "operation_mode"
-    STOP_REQUEST = "stop_request"
-    NOT_READY = "not_ready"
-    OTHER_SETPOINTS = "other_setpoints"
-    MAINS = "mains"
-    BATTERY_CHARGE = "battery_charge"
-    BATTERY_DISCHARGE = "battery_discharge"
-    INVERTER_CHARGE = "inverter_charge"
-    INVERTER_DISCHARGE = "inverter_discharge"
-    SOC_RESERVE = "soc_reserve"
-    SOC_CHARGE = "soc_charge"
-    SOC_MAXIMUM = "soc_maximum"
-    RAMP = "ramp"
-    APPARENT_POWER = "apparent_power"
-    DEAD_BAND = "dead_band"
-    NOT_DELIVERED = "not_delivered"
-    """The device was sent what was asked and does something else."""
-
-
-@dataclass(frozen=True)
-class Power:
-    """Active and reactive power, of all phases together or of each.
-
-    Raises `ValueError` unless both have one value, or both have three.
-    """
-
-    active_w: tuple[float, ...]
-    reactive_var: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        """Check the numbers of values."""
-        if len(self.active_w) not in {1, PHASES} or len(self.reactive_var) != len(self.active_w):
-            raise ValueError("active_w and reactive_var must both have 1 value, or both 3")
-
-    @classmethod
-    def zero(cls, phases: int) -> Self:
-        """No power, on `phases` setpoints of each kind."""
-        return cls((0.0,) * phases, (0.0,) * phases)
-
-    @classmethod
-    def total(cls, active_w: float, reactive_var: float, phases: int) -> Self:
-        """A total, split evenly over `phases` setpoints."""
-        return cls((active_w / phases,) * phases, (reactive_var / phases,) * phases)
-
-    @property
-    def total_active_w(self) -> float:
-        """Active power of all phases together."""
-        return math.fsum(self.active_w)
-
-    @property
-    def total_reactive_var(self) -> float:
-        """Reactive power of all phases together."""
-        return math.fsum(self.reactive_var)
-
-    @property
-    def is_zero(self) -> bool:
-        """Whether no phase has any power."""
-        return not any(self.active_w) and not any(self.reactive_var)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """What was read, as far as power depends on it. `None` is unknown."""
-
-    age_s: float | None
-    """Of the older of the two input blocks; `None` if one was never read."""
-    system_state: SystemState | None
-    battery_state: BatteryState | None
-    battery_mode: BatteryMode | None
-    operation_mode: OperationMode | None
-    stop_request: int | None
-    ready: bool
-    """BMS, TREX, gateway and first communication are all ready."""
-    fault: bool
-    mains_ok: bool | None
-    """`None` while the place of the bit is unproven."""
-    other_setpoints_zero: bool | None
-    """Whether the registers that are never written read back zero; `None` if they cannot be read."""
-    allowed_charge_w: float | None
-    """Magnitude."""
-    allowed_discharge_w: float | None
-    inverter_charge_w: float | None
-    """As read: its sign is unproven."""
-    inverter_discharge_w: float | None
-    soc: float | None
-
-    def is_fresh(self, stale_after_s: float) -> bool:
-        """Whether it is at most so old; an age below zero is a clock that jumped and proves nothing."""
-        return self.age_s is not None and 0 <= self.age_s <= stale_after_s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +24,8 @@ class Settings:
     stale_after_s: float = 5
     dead_band_w: float = 5000
     ignore_stop_request: bool = False
+    longest_hold_s: float = 86_400
+    """The longest time that a setpoint is held without a new command."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -135,6 +35,7 @@ class Settings:
             "ramp_w_per_s": (100, 1_000_000),
             "stale_after_s": (1, 60),
             "dead_band_w": (0, 50_000),
+            "longest_hold_s": (360, 604_800),
         }
         for name, (low, high) in ranges.items():
             if not low <= getattr(self, name) <= high:
@@ -149,8 +50,6 @@ class Decision:
     limit: Limit
 
 
-STEP = 100
-"""W and var: the resolution of every setpoint register."""
 FULL_OR_EMPTY_W = 100
 """Below this magnitude the permitted power counts as none: the wire has steps of 100 W."""
 DEAD_BAND_MARGIN_W = 100
@@ -193,7 +92,10 @@ def _blocker(reading: Reading, settings: Settings) -> Limit | None:
         (Limit.SYSTEM_STATE, reading.system_state is not SystemState.START),
         (Limit.BATTERY_STATE, reading.battery_state is not BatteryState.START),
         (Limit.BATTERY_MODE, reading.battery_mode is not BatteryMode.NORMAL_MODE),
-        (Limit.OPERATION_MODE, reading.operation_mode is not OperationMode.PQ_SET_POINT),
+        (
+            Limit.OPERATION_MODE,
+            reading.commands_readable and reading.operation_mode is not OperationMode.PQ_SET_POINT,
+        ),
         (Limit.STOP_REQUEST, reading.stop_request != 0 and not settings.ignore_stop_request),
         (Limit.NOT_READY, not reading.ready),
         (Limit.OTHER_SETPOINTS, reading.other_setpoints_zero is False),
@@ -218,14 +120,16 @@ def _within_battery(asked: Power, reading: Reading, bounds: SocBounds) -> tuple[
         lower.append((-inverter_charge, Limit.INVERTER_CHARGE))
         upper.append((inverter_discharge, Limit.INVERTER_DISCHARGE))
     if bounds.lower_w is not None:
-        lower.append((bounds.lower_w, Limit.SOC_MAXIMUM))
+        lower.append((bounds.lower_w, bounds.lower_limit))
     floor, floor_limit = max(lower, key=lambda one: one[0])
     ceiling, ceiling_limit = min(upper, key=lambda one: one[0])
     floor, ceiling = -_floor(-floor), _floor(ceiling)
     if bounds.upper_w is not None and bounds.upper_w < ceiling:
         ceiling = max(_floor(bounds.upper_w), floor)  # a forced charge never overrides what the battery permits
-        ceiling_limit = Limit.SOC_CHARGE if bounds.upper_w < 0 else Limit.SOC_RESERVE
+        ceiling_limit = bounds.upper_limit
     total = asked.total_active_w
+    if total == 0:
+        return asked, Limit.NONE  # a request for reactive power alone never becomes active power
     if total < floor:
         bound, limit = floor, floor_limit
     elif total > ceiling:

@@ -1,67 +1,66 @@
-"""Starting, resetting errors, and recovering from faults by itself: pure rules without a clock or a wire.
+"""Starting the system, and recovering from faults automatically: pure rules without a clock or a wire.
 
-The rules are those of the last software that ran this device, with its defects mended: an error that clears by itself
-is noticed, every wait ends, the 30 s and the 2 h always hold, and START is written only in Standby.
+The rules of OpenEMS 2017 without its defects: an error that clears on its own is noticed, every wait ends, and START
+is written once, only in Standby. A user's STOP, smoke and ten minutes without readings end every intent to start.
 """
 
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import StrEnum
 
-from .enums import ErrorReset, SystemState, WorkState
-from .power import Reading
+from .enums import SystemState, WorkState
+from .moment import Moment
+from .reading import Reading
+from .refusal import Refusal
 
 DWELL_S = 30.0
-"""So long must an error have lasted before it is reset."""
-BETWEEN_RESETS_S = 7200.0
-"""At most one reset in two hours."""
-RESET_TIMEOUT_S = 10.0
+"""Seconds that an error lasts before it is reset."""
 START_TIMEOUT_S = 600.0
-"""So long is Standby waited for after a recovery."""
+"""Seconds to wait for Standby after a recovery."""
+EFFECT_TIMEOUT_S = 60.0
+"""Seconds within which the system leaves Standby after START."""
+BLIND_AFTER_S = 600.0
+"""Without readings for longer than this, nobody knows what happened meanwhile."""
 
 
-def start_refusal(reading: Reading, stale_after_s: float, *, unknown_fault_bits: bool) -> str | None:
+def start_refusal(reading: Reading, stale_after_s: float, *, zero_owed: bool) -> Refusal | None:
     """Return why START may not be written now, `None` if it may.
 
-    An undeclared bit of a fault word counts as a fault here: it is no reason to stop, but none to start either.
+    An unlabelled bit of a fault word counts as a fault here: it is no reason to stop, but none to start either.
+    A setpoint that reads back other than zero, or a zero that is owed, would meet the start with power.
     """
+    leftover = reading.other_setpoints_zero is False or (reading.held is not None and not reading.held.is_zero)
     reasons = (
-        ("stale_data", not reading.is_fresh(stale_after_s)),
-        ("fault", reading.fault or unknown_fault_bits),
-        ("not_ready", not reading.ready),
-        ("not_standby", reading.system_state is not SystemState.STANDBY),
+        (Refusal.STALE_DATA, not reading.is_fresh(stale_after_s)),
+        (Refusal.FAULT, reading.fault or reading.unlabelled_fault_bits),
+        (Refusal.NOT_READY, not reading.ready),
+        (Refusal.NOT_STANDBY, reading.system_state is not SystemState.STANDBY),
+        (Refusal.ZERO_OWED, zero_owed),
+        (Refusal.LEFTOVER_SETPOINT, leftover),
     )
-    return next((slug for slug, applies in reasons if applies), None)
+    return next((reason for reason, applies in reasons if applies), None)
 
 
-def next_reset_allowed(last_reset: float | None) -> float | None:
-    """Return when the next reset is permitted, in the seconds of `last_reset`; `None` means at once."""
-    return None if last_reset is None else last_reset + BETWEEN_RESETS_S
-
-
-def reset_permitted(last_reset: float | None, now: float) -> bool:
-    """Whether two hours have gone by. A last reset in the future means the clock was wrong, and permits nothing."""
-    return last_reset is None or now >= last_reset + BETWEEN_RESETS_S
-
-
-class Step(Enum):
+class Step(StrEnum):
     """Where the recovery stands."""
 
     WATCHING = "watching"
     WAITING = "waiting"
-    """In a fault, until it clears by itself or may be reset."""
+    """In a fault, until it clears on its own or may be reset."""
     RESETTING = "resetting"
-    RELEASING = "releasing"
+    AWAITING_STANDBY = "awaiting_standby"
+    """The fault is over; START follows once it is permitted."""
     STARTING = "starting"
+    """START was written; its effect is awaited."""
 
 
-class Action(Enum):
+class Action(StrEnum):
     """What the recovery wants done."""
 
     END_LEASE = "end_lease"
     WRITE_STOP = "write_stop"
-    RESET_ON = "reset_on"
-    RESET_OFF = "reset_off"
+    RESET = "reset"
     WRITE_START = "write_start"
+    REPORT_NO_EFFECT = "no_effect"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +70,12 @@ class Watched:
     system_state: SystemState | None
     """`None` while it is not freshly known."""
     work_state: WorkState | None
-    error_reset: ErrorReset | None
     smoke: bool
     """The fog (smoke) alarm is active."""
     may_start: bool
+    may_reset: bool
+    reset_settled: bool
+    """No error reset is under way, and no 0 of one is owed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,97 +84,119 @@ class Recovery:
 
     step: Step = Step.WATCHING
     since: float = 0.0
-    """When the step was entered, in the seconds of `now`."""
+    """Monotonic time at which the step was entered."""
     healthy: bool = False
-    """A state other than Fault was seen: only a fault that begins under our eyes is ours."""
+    """A state other than Fault was seen: only a fault that begins while it is watched is handled."""
     running: bool = False
-    """The system ran before the fault."""
+    """The system ran before the fault, and nobody stopped it."""
+    stopped: bool = False
+    """A user pressed STOP, and the system has not been seen stopped and started since."""
     smoke: bool = False
-    """Smoke was alarmed and the system has not run without it since: a person is needed."""
-    taken: bool = False
-    """START read back since it was written."""
+    """Smoke was alarmed, and no user has acted since."""
+    stop_owed: bool = False
+    """STOP has not reached the device yet."""
+    seen: Moment | None = None
+    """The last fresh reading."""
 
-    def entered(self, step: Step, now: float) -> Recovery:
+    def entered(self, step: Step, now: Moment) -> Recovery:
         """The same, in another step since now."""
-        return replace(self, step=step, since=now, taken=False)
+        return replace(self, step=step, since=now.monotonic)
 
-    def waited(self, seconds: float, now: float) -> bool:
-        """Whether the step is that old; a clock that was set back ends a wait, since nobody knows how long it was."""
-        return not 0 <= now - self.since < seconds
+    def waited(self, seconds: float, now: Moment) -> bool:
+        """Whether the step is that old."""
+        return now.monotonic - self.since >= seconds
+
+    def stopped_by_user(self) -> Recovery:
+        """A user's STOP ends every intent to start; a reset that is under way goes on to its end."""
+        step = Step.WATCHING if self.step in {Step.AWAITING_STANDBY, Step.STARTING} else self.step
+        return replace(self, step=step, running=False, stopped=True)
+
+    def started_by_user(self) -> Recovery:
+        """A user's START takes back an earlier STOP and the latch of a smoke alarm."""
+        step = Step.WATCHING if self.step in {Step.AWAITING_STANDBY, Step.STARTING} else self.step
+        return replace(self, step=step, stopped=False, smoke=False)
+
+    def acknowledged_by_user(self) -> Recovery:
+        """A user's error reset takes back the latch of a smoke alarm."""
+        return replace(self, smoke=False)
+
+    def stop_written(self) -> Recovery:
+        """Note that STOP has reached the device."""
+        return replace(self, stop_owed=False)
 
 
-def advance(
-    state: Recovery, watched: Watched, now: float, last_reset: float | None
-) -> tuple[Recovery, tuple[Action, ...]]:
-    """Return the next state and what to do. `now` and `last_reset` are seconds of one clock that survives restarts."""
+def advance(state: Recovery, watched: Watched, now: Moment) -> tuple[Recovery, tuple[Action, ...]]:
+    """Return the next state and what to do."""
     if watched.smoke:
         state = replace(state, smoke=True)
+    if watched.system_state is not None:
+        blind = state.seen is not None and now.since(state.seen) > BLIND_AFTER_S
+        state = replace(state, seen=now)
+        if blind:
+            state = replace(state.entered(Step.WATCHING, now), running=False, healthy=False)
     match state.step:
         case Step.WATCHING:
             return _watch(state, watched, now)
         case Step.WAITING:
-            return _wait(state, watched, now, last_reset)
+            return _wait(state, watched, now)
         case Step.RESETTING:
-            return _reset(state, watched, now)
-        case Step.RELEASING:
-            return _release(state, watched, now)
+            return (state.entered(Step.WAITING, now) if watched.reset_settled else state), ()
+        case Step.AWAITING_STANDBY:
+            return _await_standby(state, watched, now)
         case _:
             return _start(state, watched, now)
 
 
-def _watch(state: Recovery, watched: Watched, now: float) -> tuple[Recovery, tuple[Action, ...]]:
+def _watch(state: Recovery, watched: Watched, now: Moment) -> tuple[Recovery, tuple[Action, ...]]:
+    match watched.system_state:
+        case None:
+            return state, ()
+        case SystemState.FAULT:
+            return _fault(state, now) if state.healthy else (state, ())
+        case SystemState.START:
+            return replace(state, healthy=True, running=not state.stopped), ()
+        case _:
+            # The STOP has taken effect; if the system runs again, somebody has started it.
+            return replace(state, healthy=True, running=False, stopped=False), ()
+
+
+def _fault(state: Recovery, now: Moment) -> tuple[Recovery, tuple[Action, ...]]:
+    return replace(state.entered(Step.WAITING, now), stop_owed=True), (Action.END_LEASE, Action.WRITE_STOP)
+
+
+def _wait(state: Recovery, watched: Watched, now: Moment) -> tuple[Recovery, tuple[Action, ...]]:
     if watched.system_state is None:
         return state, ()
     if watched.system_state is not SystemState.FAULT:
-        running = watched.system_state is SystemState.START
-        # After smoke the recovery does not start, so a system that runs without it was started by a person.
-        return replace(state, healthy=True, running=running, smoke=watched.smoke or (state.smoke and not running)), ()
-    if not state.healthy:
-        return state, ()
-    return state.entered(Step.WAITING, now), (Action.END_LEASE, Action.WRITE_STOP)
+        return state.entered(Step.AWAITING_STANDBY if _intends(state) else Step.WATCHING, now), ()
+    if not state.smoke and watched.may_reset and state.waited(DWELL_S, now):
+        return state.entered(Step.RESETTING, now), (Action.RESET,)
+    # STOP is sent again only while the device does not hold it: a register need not be written every second.
+    again = state.stop_owed or watched.work_state is WorkState.START
+    return state, (Action.WRITE_STOP,) if again else ()
 
 
-def _wait(
-    state: Recovery, watched: Watched, now: float, last_reset: float | None
-) -> tuple[Recovery, tuple[Action, ...]]:
-    if watched.system_state is None:
-        return state, ()
-    if watched.system_state is not SystemState.FAULT:
-        return _recovered(state, now), ()
-    if not state.smoke and now - state.since >= DWELL_S and reset_permitted(last_reset, now):
-        return state.entered(Step.RESETTING, now), (Action.RESET_ON,)
-    # STOP is sent again only if the device does not hold it: a register need not be written every second.
-    return state, (Action.WRITE_STOP,) if watched.work_state is WorkState.START else ()
+def _intends(state: Recovery) -> bool:
+    """Whether the system is to be started once the fault is over."""
+    return state.running and not state.stopped and not state.smoke
 
 
-def _reset(state: Recovery, watched: Watched, now: float) -> tuple[Recovery, tuple[Action, ...]]:
-    if watched.error_reset is ErrorReset.ON or state.waited(RESET_TIMEOUT_S, now):
-        return state.entered(Step.RELEASING, now), (Action.RESET_OFF,)
+def _await_standby(state: Recovery, watched: Watched, now: Moment) -> tuple[Recovery, tuple[Action, ...]]:
+    if watched.system_state is SystemState.FAULT:
+        return _fault(state, now)
+    if watched.system_state is SystemState.START or state.waited(START_TIMEOUT_S, now) or not _intends(state):
+        return state.entered(Step.WATCHING, now), ()
+    if watched.system_state is SystemState.STANDBY and watched.may_start:
+        return state.entered(Step.STARTING, now), (Action.WRITE_START,)
     return state, ()
 
 
-def _release(state: Recovery, watched: Watched, now: float) -> tuple[Recovery, tuple[Action, ...]]:
-    if watched.error_reset is ErrorReset.ON:
-        return state, (Action.RESET_OFF,)
-    if watched.error_reset is None and not state.waited(RESET_TIMEOUT_S, now):
-        return state, ()
-    return state.entered(Step.WAITING, now), ()
-
-
-def _recovered(state: Recovery, now: float) -> Recovery:
-    """Go on where the system was before the fault; after smoke a person must start it."""
-    return state.entered(Step.STARTING if state.running and not state.smoke else Step.WATCHING, now)
-
-
-def _start(state: Recovery, watched: Watched, now: float) -> tuple[Recovery, tuple[Action, ...]]:
+def _start(state: Recovery, watched: Watched, now: Moment) -> tuple[Recovery, tuple[Action, ...]]:
+    """Wait for the effect of the one START; it is not repeated."""
     if watched.system_state is SystemState.FAULT:
-        return state.entered(Step.WAITING, now), (Action.END_LEASE, Action.WRITE_STOP)
-    stopped = state.taken and watched.work_state is WorkState.STOP  # somebody else's STOP is not fought
-    ended = watched.system_state is SystemState.START or state.waited(START_TIMEOUT_S, now)
-    if ended or stopped or state.smoke:
+        return _fault(state, now)
+    if watched.system_state is not None and watched.system_state is not SystemState.STANDBY:
         return state.entered(Step.WATCHING, now), ()
-    if watched.work_state is WorkState.START:
-        return replace(state, taken=True), ()
-    if watched.may_start and watched.system_state is SystemState.STANDBY:
-        return state, (Action.WRITE_START,)
+    if state.waited(EFFECT_TIMEOUT_S, now):
+        return replace(state.entered(Step.WATCHING, now), running=False), (Action.REPORT_NO_EFFECT,)
     return state, ()

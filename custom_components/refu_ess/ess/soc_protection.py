@@ -1,22 +1,28 @@
-"""The protection of the state of charge: a reserve that is not discharged, a charge from below, and a stop when full.
+"""The protection of the state of charge: a reserve that is not discharged, a charge from below, and a maximum.
 
-The four-state logic of the last software that had one; it has no gap below the minimum.
+The four-state logic of OpenEMS 2018, which has no gap below the minimum. Here the maximum is one: charging stops at it.
 """
 
 from dataclasses import dataclass
 from enum import Enum
 
 from .enums import SystemState
+from .limit import Limit
 
 HYSTERESIS_PERCENT = 5
-"""So far above the minimum must the state of charge rise before discharging is permitted again."""
+"""Percentage points above the minimum at which discharging is permitted again."""
+RECHARGE_PERCENT = 2
+"""Percentage points below the maximum at which charging is permitted again."""
 FULL_PERCENT = 99
+"""State of charge from which a battery that permits no charge counts as full."""
+MAXIMUM_PERCENT = 100
 FORCED_SHARE = 5
-"""A forced charge takes at least a fifth of what the battery permits."""
+"""A forced charge is at least a fifth of what the battery permits."""
 FORCED_MINIMUM_W = 1000
 FORCED_WHEN_EMPTY_W = 5100
-"""An empty battery cannot hold a smaller charge: the dead band."""
+"""The smallest charge that an empty battery can hold: the border of the dead band."""
 NO_POWER_W = 100
+"""Permitted power below this counts as none."""
 
 
 class SocState(Enum):
@@ -34,22 +40,24 @@ class SocSettings:
 
     min_soc: float = 10
     charge_soc: float = 8
-    max_soc: float = 95
+    max_soc: float = 100
 
     def __post_init__(self) -> None:
         """Check that they stand in their order."""
         if not 0 <= self.charge_soc <= self.min_soc:
             raise ValueError("charge_soc must be between 0 and min_soc")
-        if not self.min_soc + HYSTERESIS_PERCENT < self.max_soc <= FULL_PERCENT:
-            raise ValueError(f"max_soc must be above min_soc + {HYSTERESIS_PERCENT} and at most {FULL_PERCENT}")
+        if not self.min_soc + HYSTERESIS_PERCENT < self.max_soc <= MAXIMUM_PERCENT:
+            raise ValueError(f"max_soc must be above min_soc + {HYSTERESIS_PERCENT} and at most {MAXIMUM_PERCENT}")
 
 
 @dataclass(frozen=True)
 class SocBounds:
-    """What the protection demands of the total power in W; `None` demands nothing."""
+    """Bounds on the total power in W and the limits that they stand for; `None` is no bound."""
 
     lower_w: float | None = None
     upper_w: float | None = None
+    lower_limit: Limit = Limit.SOC_MAXIMUM
+    upper_limit: Limit = Limit.SOC_RESERVE
 
 
 UNBOUNDED = SocBounds()
@@ -69,7 +77,7 @@ def next_state(
     match state:
         case SocState.NORMAL if soc <= settings.min_soc:
             found = SocState.MIN_SOC
-        case SocState.NORMAL if (
+        case SocState.NORMAL if soc >= settings.max_soc or (
             soc >= FULL_PERCENT and abs(allowed_charge_w or 0.0) < NO_POWER_W and system_state is SystemState.START
         ):
             found = SocState.FULL
@@ -81,7 +89,7 @@ def next_state(
             found = SocState.MIN_SOC
         case SocState.FULL if soc <= settings.min_soc:
             found = SocState.MIN_SOC
-        case SocState.FULL if soc < settings.max_soc:
+        case SocState.FULL if soc <= settings.max_soc - RECHARGE_PERCENT:
             found = SocState.NORMAL
     return found
 
@@ -89,17 +97,24 @@ def next_state(
 def bounds(
     state: SocState, soc: float | None, allowed_charge_w: float | None, allowed_discharge_w: float | None
 ) -> SocBounds:
-    """Return what a state demands. Allowed powers count by magnitude.
+    """Return what a state demands. The signs of the permitted powers do not count.
 
-    While the state of charge is unknown nothing may be discharged, and what the state demands besides still holds.
+    While the state of charge is unknown, neither charging nor discharging can be judged, so neither is permitted.
     """
-    if state is SocState.CHARGE_SOC:
-        permitted = abs(allowed_charge_w or 0.0)
-        wanted = min(max(permitted / FORCED_SHARE, FORCED_MINIMUM_W), permitted)
-        if abs(allowed_discharge_w or 0.0) < NO_POWER_W:
-            wanted = max(wanted, FORCED_WHEN_EMPTY_W)
-        return SocBounds(upper_w=-wanted if wanted <= permitted else 0.0)
-    return SocBounds(
-        lower_w=0.0 if state is SocState.FULL else None,
-        upper_w=0.0 if state is SocState.MIN_SOC or soc is None else None,
-    )
+    if soc is None:
+        return SocBounds(0.0, 0.0, Limit.SOC_UNKNOWN, Limit.SOC_UNKNOWN)
+    match state:
+        case SocState.CHARGE_SOC:
+            permitted = abs(allowed_charge_w or 0.0)
+            wanted = min(max(permitted / FORCED_SHARE, FORCED_MINIMUM_W), permitted)
+            if abs(allowed_discharge_w or 0.0) < NO_POWER_W:
+                wanted = max(wanted, FORCED_WHEN_EMPTY_W)
+            if wanted <= permitted:
+                return SocBounds(upper_w=-wanted, upper_limit=Limit.SOC_CHARGE)
+            return SocBounds(upper_w=0.0)
+        case SocState.MIN_SOC:
+            return SocBounds(upper_w=0.0)
+        case SocState.FULL:
+            return SocBounds(lower_w=0.0)
+        case _:
+            return UNBOUNDED

@@ -1,0 +1,35 @@
+"""Reasons for sending less power than requested."""
+
+from enum import StrEnum
+
+
+class Limit(StrEnum):
+    """The reason that determines the power sent; the strongest one where several apply."""
+
+    NONE = "none"
+    NOTHING_ASKED = "nothing_asked"
+    STALE_DATA = "stale_data"
+    FAULT = "fault"
+    SYSTEM_STATE = "system_state"
+    BATTERY_STATE = "battery_state"
+    BATTERY_MODE = "battery_mode"
+    OPERATION_MODE = "operation_mode"
+    STOP_REQUEST = "stop_request"
+    NOT_READY = "not_ready"
+    OTHER_SETPOINTS = "other_setpoints"
+    MAINS = "mains"
+    BATTERY_CHARGE = "battery_charge"
+    BATTERY_DISCHARGE = "battery_discharge"
+    INVERTER_CHARGE = "inverter_charge"
+    INVERTER_DISCHARGE = "inverter_discharge"
+    SOC_RESERVE = "soc_reserve"
+    SOC_CHARGE = "soc_charge"
+    SOC_MAXIMUM = "soc_maximum"
+    SOC_UNKNOWN = "soc_unknown"
+    RAMP = "ramp"
+    APPARENT_POWER = "apparent_power"
+    DEAD_BAND = "dead_band"
+    REDUCED_BY_DEVICE = "reduced_by_device"
+    """The setpoint reads back smaller than it was sent."""
+    NOT_DELIVERED = "not_delivered"
+    """The measured power does not follow the setpoint."""

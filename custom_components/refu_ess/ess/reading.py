@@ -1,0 +1,121 @@
+"""The readings that control depends on, taken from the device at one moment."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from modbus_connection.model import Component
+
+from .alarms import counts_as
+from .catalogue import INPUT_BLOCKS
+from .device import RefuEss
+from .enums import BatteryMode, BatteryState, ErrorReset, OperationMode, SystemState, WorkState
+from .facts import Severity
+from .setpoint import PHASES, Power
+from .settings import Setpoints
+
+READY_BITS = ("bms_ready", "trex_ready", "gateway_initialized", "first_communication_ok")
+SETPOINT_BLOCKS = {1: "total_setpoints", 3: "phase_setpoints"}
+"""The block of the setpoints by the number of setpoints of each kind."""
+
+
+def other_block(phases: int) -> str:
+    """The block of the setpoints that are not in use."""
+    return SETPOINT_BLOCKS[1 if phases == PHASES else PHASES]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """Readings, as far as control depends on them. `None` is unknown."""
+
+    age_s: float | None
+    """Of the older of the two input blocks; `None` if one was never read."""
+    reachable: bool = True
+    """Both input blocks were read the last time they were asked for."""
+    system_state: SystemState | None
+    battery_state: BatteryState | None
+    battery_mode: BatteryMode | None
+    operation_mode: OperationMode | None
+    work_state: WorkState | None = None
+    error_reset: ErrorReset | None = None
+    commands_asked_at: float = 0.0
+    """When work state, error reset and operation mode were last asked for, on the monotonic clock."""
+    stop_request: int | None
+    ready: bool
+    """BMS, TREX, gateway and first communication are all ready."""
+    fault: bool
+    """A fault state or an active fault alarm."""
+    error_code: int | None = 0
+    unlabelled_fault_bits: bool = False
+    """A fault word has bits that the channel table does not name."""
+    smoke: bool = False
+    mains_ok: bool | None
+    """`None` while the position of the bit is unverified."""
+    commands_readable: bool = True
+    """Work state, error reset and operation mode can be read."""
+    other_setpoints_zero: bool | None
+    """Whether the registers that are never written read back zero; `None` if they cannot be read."""
+    held: Power | None = None
+    """The setpoints in use as the device holds them, `None` if they cannot be read."""
+    held_unreadable: bool = False
+    """The device did not answer or rejected the last attempt to read them."""
+    held_asked_at: float = 0.0
+    """When they were last asked for, on the monotonic clock."""
+    active_power_w: float | None = None
+    allowed_charge_w: float | None
+    """Its sign does not count."""
+    allowed_discharge_w: float | None
+    inverter_charge_w: float | None
+    """Its sign is unverified and does not count."""
+    inverter_discharge_w: float | None
+    soc: float | None
+    """State of charge in %."""
+
+    def is_fresh(self, stale_after_s: float) -> bool:
+        """Whether it is at most `stale_after_s` old; a negative age is a clock that jumped and proves nothing."""
+        return self.age_s is not None and 0 <= self.age_s <= stale_after_s
+
+
+def observe(device: RefuEss, phases: int, now: float) -> Reading:
+    """Return the readings of the last polls at the monotonic time `now`."""
+    status, battery = device.status, device.battery
+    read_at = [device.blocks[name].read_at for name in INPUT_BLOCKS]
+    known = [at for at in read_at if at is not None]
+    in_use, unused = device.blocks[SETPOINT_BLOCKS[phases]], device.blocks[other_block(phases)]
+    commands = device.blocks["commands"]
+    told = commands.component if commands.available else None
+    return Reading(
+        age_s=now - min(known) if len(known) == len(read_at) else None,
+        reachable=device.available(INPUT_BLOCKS),
+        system_state=status.system_state,
+        battery_state=battery.battery_state,
+        battery_mode=battery.battery_mode,
+        operation_mode=getattr(told, "set_operation_mode", None),
+        work_state=getattr(told, "set_work_state", None),
+        error_reset=getattr(told, "set_system_error_reset", None),
+        commands_readable=commands.available,
+        commands_asked_at=commands.asked_at or 0.0,
+        stop_request=battery.battery_stop_request,
+        ready=all(getattr(status, key) for key in READY_BITS),
+        fault=status.system_state is SystemState.FAULT
+        or battery.battery_state is BatteryState.FAULT
+        or any(counts_as(entry) is Severity.FAULT for entry in device.active_alarms),
+        error_code=status.error_code,
+        unlabelled_fault_bits=any(key.startswith("battery_fault") for key in device.unknown_bits),
+        smoke=bool(battery.fog_alarm),
+        mains_ok=status.mains_ok if device.layout.confirmed else None,
+        other_setpoints_zero=not any(unused.words.values()) if unused.available else None,
+        held=_power(in_use.component) if in_use.available else None,
+        held_unreadable=in_use.failure is not None,
+        held_asked_at=in_use.asked_at or 0.0,
+        active_power_w=device.number("active_power"),
+        allowed_charge_w=battery.allowed_charge,
+        allowed_discharge_w=battery.allowed_discharge,
+        inverter_charge_w=battery.pcs_allowed_charge,
+        inverter_discharge_w=battery.pcs_allowed_discharge,
+        soc=device.number("soc"),
+    )
+
+
+def _power(component: Component) -> Power:
+    setpoints = cast("Setpoints", component)
+    return setpoints.power(lambda name: getattr(setpoints, name))
