@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from custom_components.refu_ess.controls import CONTROL_ICONS, english_controls
+from custom_components.refu_ess.controls import CONTROLS
 from custom_components.refu_ess.describe import BINARY_SENSORS, NUMBERS, SENSORS, Placed, english_entities, icons
 from custom_components.refu_ess.ess import BITS, CHANNELS, ChannelEntry, Part, Severity, counts_as
 
@@ -19,27 +19,26 @@ def as_json(content: Any) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def merged(first: dict[str, Any], second: dict[str, Any], *, flat: bool = True) -> dict[str, Any]:
-    """Return two sets of entities in one, by platform and key; icons of the second are given as words."""
-    found = {}
-    for platform in sorted({*first, *second}):
-        more = second.get(platform, {})
-        if not flat:
-            more = {key: {"default": icon} for key, icon in more.items()}
-        found[platform] = dict(sorted((first.get(platform, {}) | more).items()))
-    return found
+def merged(name: str, generated: dict[str, Any]) -> str:
+    """Return a file with its `entity` part from the declarations; the control entities keep what is written there."""
+    content = json.loads((INTEGRATION / name).read_text())
+    entities: dict[str, Any] = {}
+    for platform in sorted({*generated, *CONTROLS}):
+        keys = {description.key for description in CONTROLS.get(platform, ())}
+        kept = {key: value for key, value in content["entity"].get(platform, {}).items() if key in keys}
+        if found := generated.get(platform, {}) | kept:
+            entities[platform] = dict(sorted(found.items()))
+    return as_json({**content, "entity": entities})
 
 
 def english() -> str:
-    """Return `translations/en.json` with its `entity` part written anew."""
-    content = json.loads((INTEGRATION / "translations" / "en.json").read_text())
-    return as_json({**content, "entity": merged(english_entities(), english_controls())})
+    """Return `translations/en.json` with the entities of the declarations."""
+    return merged("translations/en.json", english_entities())
 
 
 def icon_file() -> str:
-    """Return `icons.json` with its `entity` part written anew."""
-    content = json.loads((INTEGRATION / "icons.json").read_text())
-    return as_json({**content, "entity": merged(icons(), CONTROL_ICONS, flat=False)})
+    """Return `icons.json` with the entities of the declarations."""
+    return merged("icons.json", icons())
 
 
 def _row(*cells: object) -> str:

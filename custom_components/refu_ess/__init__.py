@@ -8,7 +8,7 @@ from homeassistant.helpers.typing import ConfigType
 
 from .connection import async_open_unit, is_shared
 from .const import DOMAIN
-from .controls import DESCRIPTIONS, SetpointDescription
+from .controls import CONTROLS
 from .coordinator import RefuEssConfigEntry, RefuEssCoordinator, site_of
 from .entity import ess_device_info, part_identifier
 from .ess import MAXIMUM_BATTERY_GROUPS, Controller, Part, RefuEss
@@ -41,9 +41,9 @@ async def async_setup_entry(hass: HomeAssistant, entry: RefuEssConfigEntry) -> b
     except HomeAssistantError as err:
         raise ConfigEntryError(translation_domain=DOMAIN, translation_key="link_in_use") from err
     memory = Memory(hass, entry.entry_id)
-    await memory.async_load()
+    record = await memory.async_load()
     device = RefuEss(unit, site_of(entry), shared_link=is_shared(entry.data))
-    coordinator = RefuEssCoordinator(hass, entry, device, memory)
+    coordinator = RefuEssCoordinator(hass, entry, device, memory, record)
     await coordinator.async_config_entry_first_refresh()
     registered = dr.async_get(hass).async_get_or_create(config_entry_id=entry.entry_id, **ess_device_info(coordinator))
     coordinator.device_id = registered.id
@@ -72,14 +72,16 @@ def _remove_absent_groups(hass: HomeAssistant, entry: RefuEssConfigEntry, instal
 def _remove_absent_controls(hass: HomeAssistant, entry: RefuEssConfigEntry, controller: Controller) -> None:
     """Remove what an earlier choice of options left: controls of a read-only ESS, setpoints that are not in use."""
     registry = er.async_get(hass)
-    for platform, descriptions in DESCRIPTIONS.items():
-        for description in descriptions:
-            phases = description.phases if isinstance(description, SetpointDescription) else controller.phases
-            if not (controller.read_only or phases != controller.phases):
-                continue
-            unique_id = f"{entry.entry_id}_{description.key}"
-            if entity_id := registry.async_get_entity_id(platform, DOMAIN, unique_id):
-                registry.async_remove(entity_id)
+    absent = [
+        (platform, description.key)
+        for platform, descriptions in CONTROLS.items()
+        for description in descriptions
+        if controller.read_only or getattr(description, "phases", controller.phases) != controller.phases
+    ]
+    absent.append((Platform.SWITCH, "work_state"))  # of the first release; now two buttons
+    for platform, key in absent:
+        if entity_id := registry.async_get_entity_id(platform, DOMAIN, f"{entry.entry_id}_{key}"):
+            registry.async_remove(entity_id)
 
 
 async def async_unload_entry(hass: HomeAssistant, entry: RefuEssConfigEntry) -> bool:

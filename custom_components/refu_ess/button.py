@@ -1,17 +1,50 @@
-"""Buttons: release the setpoint, reset an error."""
+"""Buttons: start and stop the system, release the setpoint, reset an error."""
 
-from typing import override
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, override
 
-from homeassistant.components.button import ButtonEntity
-from homeassistant.core import HomeAssistant
+from homeassistant.components.button import ButtonEntity, ButtonEntityDescription
+from homeassistant.const import EntityCategory
+from homeassistant.core import Context, HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .controls import BUTTONS, ControlButtonDescription
+from .commander import Commander
 from .coordinator import RefuEssConfigEntry
+from .describe import Placed
 from .entity import RefuEssEntity, Shown
 from .errors import translated
+from .ess import Part, WorkState
 
 PARALLEL_UPDATES = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlButtonDescription(Placed, ButtonEntityDescription):
+    """Something to do once."""
+
+    press_fn: Callable[[Commander, Context | None], Coroutine[Any, Any, None]]
+
+
+def _button(
+    key: str, press_fn: Callable[[Commander, Context | None], Coroutine[Any, Any, None]]
+) -> ControlButtonDescription:
+    return ControlButtonDescription(
+        key=key,
+        translation_key=key,
+        part=Part.ESS,
+        needs=(),
+        entity_category=EntityCategory.CONFIG,
+        press_fn=press_fn,
+    )
+
+
+BUTTONS = (
+    _button("start_system", lambda commander, context: commander.async_set_work_state(WorkState.START, context)),
+    _button("stop_system", lambda commander, context: commander.async_set_work_state(WorkState.STOP, context)),
+    _button("release_setpoint", lambda commander, context: commander.async_release(context)),
+    _button("reset_error", lambda commander, context: commander.async_reset_error(forced=False, context=context)),
+)
 
 
 async def async_setup_entry(
@@ -33,9 +66,5 @@ class RefuEssButton(RefuEssEntity, ButtonEntity):
 
     @override
     async def async_press(self) -> None:
-        commander = self.coordinator.commander
         with translated():
-            if self.entity_description.key == "reset_error":
-                await commander.async_reset_error(forced=False)
-            else:
-                await commander.async_release()
+            await self.entity_description.press_fn(self.coordinator.commander, self._context)

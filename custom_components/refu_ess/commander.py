@@ -1,34 +1,47 @@
-"""Carries the wishes of people, automations and actions to the controller, and tells what became of them."""
+"""Carries commands of users, automations and actions to the controller, and reports the outcome."""
 
 import asyncio
+import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any
 
 from homeassistant.core import Context, HomeAssistant, callback
 from homeassistant.util import dt as dt_util
 
-from .const import CONTROL_INTERVAL_SECONDS
 from .ess import (
-    INPUT_BLOCKS,
-    SETTING_BLOCKS,
     Controller,
     Decision,
     Event,
+    EventKind,
+    Failure,
+    Lease,
+    Moment,
     OperationMode,
     Power,
-    Recovery,
+    RefusedError,
+    ResetOutcome,
     SocSettings,
     WorkState,
+    WriteFailedError,
 )
-from .memory import Memory
+
+_LOGGER = logging.getLogger(__name__)
 
 type Listener = Callable[[Event], None]
 
+RESET_TIMEOUT_SECONDS = 30.0
+"""Both halves of the handshake have 10 s each, and a slow link may take its time."""
+
+
+def now() -> Moment:
+    """The present on both clocks."""
+    return Moment(time.monotonic(), time.time())
+
 
 def owner_of(context: Context | None) -> str:
-    """Who is behind a call: a person at the interface, an automation, or another action."""
+    """The kind of caller: a user at the interface, an automation, or another action."""
     if context is not None and context.parent_id is not None:
         return "automation"
     return "person" if context is not None and context.user_id is not None else "action"
@@ -37,161 +50,189 @@ def owner_of(context: Context | None) -> str:
 class Commander:
     """The only way for Home Assistant to write to one ESS."""
 
-    def __init__(
-        self, hass: HomeAssistant, controller: Controller, memory: Memory, refresh: Callable[[], Awaitable[None]]
-    ) -> None:
-        """Take the controller, what is remembered of the last run, and how to poll at once."""
+    def __init__(self, hass: HomeAssistant, controller: Controller, changed: Callable[[], None]) -> None:
+        """Take the controller, and whom to call after each command."""
         self._hass = hass
-        self._refresh = refresh
+        self._changed = changed
         self._listeners: list[Listener] = []
-        self._saving: asyncio.Task[None] | None = None
+        self._watchers: list[Callable[[], None]] = []
+        self._context: Context | None = None
         self.controller = controller
-        self.memory = memory
-        self.interrupted = memory.content.lease
-        """The lease that the last run could not end, as it was written down. It is told of, and never resumed."""
-        controller.report = self._tell
-        controller.recovery = Recovery() if memory.content.fault_recovery else None
+        self.ready = False
+        """The entities have been set up."""
+        self._early: list[Event] = []
+        """Events of the set-up, before there was an entity to show them."""
+        controller.report = self._report
+        if (zero := controller.ledger.record.zero) is not None:
+            details = {"owner": zero.owner, "lower": list(zero.ours.lower), "upper": list(zero.ours.upper)}
+            self._report(Event(EventKind.LEASE_INTERRUPTED, details))
+
+    # Events
 
     @callback
-    def async_listen(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener` with each event; returns how to stop that."""
+    def async_listen(self, listener: Listener, *, early: bool = False) -> Callable[[], None]:
+        """Call `listener` with each event; returns how to stop that. With `early`, events of the set-up come first."""
+        if early:
+            missed, self._early, self.ready = self._early, [], True
+            for event in missed:
+                listener(event)
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
+    @property
+    def context(self) -> Context | None:
+        """The context of the command that is being carried out, `None` for what happens on its own."""
+        return self._context
+
     @callback
-    def _tell(self, event: Event) -> None:
-        if event.kind in ("lease_ended", "error_reset"):
-            self.memory.content.resets = self.controller.resets.count
-            self.memory.content.last_reset = self.controller.resets.last
-            if event.kind == "lease_ended":
-                self.memory.content.lease = None
-            self._saving = self._hass.async_create_task(self.memory.async_save(), eager_start=False)
-        for listener in self._listeners:
-            listener(event)
+    def _report(self, event: Event) -> None:
+        if not self.ready:
+            self._early.append(event)
+        for listener in list(self._listeners):
+            try:
+                listener(event)
+            except Exception:
+                _LOGGER.exception("A listener to control events failed")
+
+    # Commands
+
+    async def _run[T](self, command: Coroutine[Any, Any, T], context: Context | None = None) -> T:
+        """Carry out a command to its end, also if the caller is cancelled meanwhile."""
+        return await asyncio.shield(self._hass.async_create_task(self._carry(command, context), eager_start=True))
+
+    async def _carry[T](self, command: Coroutine[Any, Any, T], context: Context | None) -> T:
+        self._context = context
+        try:
+            return await command
+        except RefusedError as err:
+            self._report(Event(EventKind.REFUSED, {"reason": err.reason.value, "owner": owner_of(context)}))
+            raise
+        finally:
+            self._context = None
+            self._changed()
+
+    async def async_set_power(self, asked: Power, context: Context | None, duration: timedelta | None) -> Decision:
+        """Take the lease, or replace it."""
+        duration_s = None if duration is None else duration.total_seconds()
+        command = self.controller.async_set_power(asked, owner=owner_of(context), duration_s=duration_s)
+        return await self._run(command, context)
+
+    async def async_change_power(self, change: Callable[[Power], Power], context: Context | None) -> Decision:
+        """Change a part of the power that is held; the rest stays as it is."""
+        return await self._run(self.controller.async_change_power(change, owner=owner_of(context)), context)
+
+    async def async_preview(self, asked: Power) -> Decision:
+        """Return what a command would do now."""
+        await self.controller.async_freshen()
+        return self.controller.plan(asked)
+
+    async def async_release(self, context: Context | None = None) -> None:
+        """End the lease, or take back a setpoint that nobody holds."""
+        await self._run(self.controller.async_release(), context)
+
+    async def async_set_work_state(self, state: WorkState, context: Context | None = None) -> None:
+        """Start or stop the system."""
+        await self._run(self.controller.async_set_work_state(state), context)
+
+    async def async_set_operation_mode(self, mode: OperationMode, context: Context | None = None) -> None:
+        """Choose which setpoints the device follows."""
+        await self._run(self.controller.async_set_operation_mode(mode), context)
+
+    async def async_reset_error(self, *, forced: bool, context: Context | None = None) -> None:
+        """Reset an error, and wait until the cycle has carried it through."""
+        await self._run(self.controller.async_begin_reset(forced=forced), context)
+        done = asyncio.Event()
+
+        @callback
+        def look() -> None:
+            if self.controller.resetting.outcome is not None:
+                done.set()
+
+        stop = self.async_watch(look)
+        try:
+            async with asyncio.timeout(RESET_TIMEOUT_SECONDS):
+                await done.wait()
+        except TimeoutError as err:
+            raise WriteFailedError(Failure.RESET_NOT_TAKEN) from err
+        finally:
+            stop()
+        if self.controller.resetting.outcome is not ResetOutcome.DONE:
+            raise WriteFailedError(Failure.RESET_NOT_TAKEN)
+
+    async def async_switch_recovery(self, *, on: bool) -> None:
+        """Switch the recovery from faults on or off."""
+        await self._run(self.controller.async_switch_recovery(on=on))
+
+    async def async_switch_soc_protection(self, settings: SocSettings | None) -> None:
+        """Switch the protection of the state of charge on or off."""
+        await self._run(self.controller.async_switch_soc_protection(settings))
+
+    async def async_shut_down(self) -> None:
+        """Pay what is owed, and take no command any longer."""
+        await self.controller.async_shut_down()
+
+    # The cycle
+
+    @callback
+    def async_watch(self, look: Callable[[], None]) -> Callable[[], None]:
+        """Call `look` after each cycle; returns how to stop that."""
+        self._watchers.append(look)
+        return lambda: self._watchers.remove(look)
+
+    async def async_cycle(self) -> None:
+        """Do what is due after a poll."""
+        await self.controller.async_cycle()
+        for look in list(self._watchers):
+            look()
+
+    # What is in force
+
+    @property
+    def lease(self) -> Lease | None:
+        """The lease in force."""
+        return self.controller.lease.lease
 
     @property
     def lease_end(self) -> datetime | None:
-        """When the lease ends by itself."""
-        lease = self.controller.lease
-        if lease is None or lease.ends_at is None:
-            return None
-        left = timedelta(seconds=lease.ends_at - time.monotonic())
-        return (dt_util.utcnow() + left + timedelta(milliseconds=500)).replace(microsecond=0)
+        """When the lease ends unless a new command comes."""
+        lease = self.lease
+        return None if lease is None else dt_util.utc_from_timestamp(round(lease.ends.wall))
 
     @property
     def next_reset(self) -> datetime | None:
         """When an error reset is permitted again; `None` means at once."""
-        at = self.controller.next_reset
+        at = self.controller.resetting.resets.next_allowed
         return None if at is None or at <= time.time() else dt_util.utc_from_timestamp(at)
 
-    async def async_freshen(self) -> None:
-        """Poll, unless what was read is fresh enough to decide on, and read back what the device was told."""
-        age_s = self.controller.reading().age_s
-        if age_s is None or age_s > CONTROL_INTERVAL_SECONDS:
-            await self._refresh()
-        device = self.controller.device
-        if device.available(INPUT_BLOCKS):  # where nothing answers three more time-outs tell nothing
-            await device.async_read(SETTING_BLOCKS)
-
-    async def async_set_power(self, asked: Power, context: Context | None, duration: timedelta | None) -> Decision:
-        """Take the lease. It is on disk before anything is sent, so that a crash finds it."""
-        await self.async_freshen()
-        self.controller.check_writable()
-        owner = owner_of(context)
-        if not asked.is_zero:
-            self.memory.content.lease = {
-                "active_power": asked.total_active_w,
-                "reactive_power": asked.total_reactive_var,
-                "owner": owner,
-                "taken_at": dt_util.utcnow().isoformat(),
-            }
-            await self.memory.async_save()
-        duration_s = None if duration is None else duration.total_seconds()
-        try:
-            return await self.controller.async_set_power(asked, owner=owner, duration_s=duration_s)
-        finally:
-            await self._forget_ended_lease()
-            await self._refresh()
-
-    async def _forget_ended_lease(self) -> None:
-        if self.controller.lease is None and self.memory.content.lease is not None:
-            self.memory.content.lease = None
-            await self.memory.async_save()
-
-    async def async_release(self) -> None:
-        """End the lease, or take back a setpoint that nobody holds."""
-        try:
-            await self.controller.async_release()
-        finally:
-            await self._refresh()
-
-    async def async_set_work_state(self, state: WorkState) -> None:
-        """Start or stop the system."""
-        await self.async_freshen()
-        try:
-            await self.controller.async_set_work_state(state)
-        finally:
-            await self._refresh()
-
-    async def async_set_operation_mode(self, mode: OperationMode) -> None:
-        """Choose what the device follows."""
-        try:
-            await self.controller.async_set_operation_mode(mode)
-        finally:
-            await self._refresh()
-
-    async def async_reset_error(self, *, forced: bool) -> None:
-        """Reset an error, and wait until the device has taken it."""
-
-        async def poll() -> None:
-            await asyncio.sleep(CONTROL_INTERVAL_SECONDS)
-            await self.controller.device.async_read(("commands",))
-
-        try:
-            await self.controller.async_reset_error(poll, forced=forced)
-        finally:
-            await self._refresh()
-
-    async def async_switch_recovery(self, *, on: bool) -> None:
-        """Let the system recover from faults by itself, or no longer."""
-        self.controller.check_writable()
-        self.controller.recovery = Recovery() if on else None
-        self.memory.content.fault_recovery = on
-        await self.memory.async_save()
-        await self._refresh()
-
-    async def async_switch_soc_protection(self, settings: SocSettings | None) -> None:
-        """Protect the state of charge, or no longer."""
-        self.controller.soc_settings = settings
-        self.memory.content.soc_protection = settings is not None
-        await self.memory.async_save()
-        await self._refresh()
-
-    async def async_shut_down(self) -> None:
-        """End what is held, and take no command any more."""
-        await self.controller.async_shut_down()
-        await self.memory.async_save()
+    @property
+    def applied_w(self) -> float | None:
+        """The active power that is sent; unknown while an owed zero has not been acknowledged."""
+        state = self.controller.lease
+        if state.debt is not None and not state.zero_acknowledged:
+            return None
+        return state.decision.power.total_active_w
 
     def diagnostics(self) -> dict[str, Any]:
-        """What is in force and the last writes, for the diagnostics."""
+        """What is in force and the most recent writes."""
         controller = self.controller
-        now = time.monotonic()
-        lease = controller.lease
+        state, lease = controller.lease, self.lease
         return {
             "read_only": controller.read_only,
             "per_phase": controller.per_phase,
             "owner": None if lease is None else lease.owner,
             "asked": None if lease is None else lease.asked.total_active_w,
-            "sent": controller.decision.power.total_active_w,
+            "sent": state.decision.power.total_active_w,
             "limit": controller.limit.value,
-            "last_end": None if controller.last_end is None else controller.last_end.value,
+            "zero_owed": state.debt is not None,
+            "reset_owed": controller.resetting.owed,
+            "last_end": None if state.last_end is None else state.last_end.value,
             "writes": [
                 {
-                    "seconds_ago": round(now - write.at, 1),
+                    "seconds_ago": round(time.monotonic() - write.at, 1),
                     "address": f"0x{write.address:03X}",
                     "words": list(write.words),
                     "outcome": write.outcome,
                 }
-                for write in controller.device.writes
+                for write in controller.device.unit.writes
             ],
         }

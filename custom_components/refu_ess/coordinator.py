@@ -1,17 +1,17 @@
 """Polls the device and tells the entities."""
 
 import logging
-import time
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import override
 
 from homeassistant.config_entries import ConfigEntry
-from homeassistant.core import HomeAssistant, callback
+from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
+from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from modbus_connection import ModbusError
 
-from .commander import Commander
+from .commander import Commander, now
 from .const import (
     CONF_APPARENT_POWER_LIMIT,
     CONF_BATTERY_GROUPS,
@@ -35,25 +35,19 @@ from .errors import update_failed
 from .ess import (
     Controller,
     ControlSettings,
-    Event,
     InverterStatusLayout,
-    Power,
+    Record,
     RefuEss,
-    Resets,
     Site,
     SocSettings,
 )
-from .issues import (
-    ISSUE_FOREIGN_WRITER,
-    ISSUE_OTHER_SETPOINTS,
-    ISSUE_WRITE_FAILED,
-    async_show_held_power,
-    async_show_issue,
-    async_show_layout_issue,
-)
+from .issues import Issues
 from .memory import Memory
 
 _LOGGER = logging.getLogger(__name__)
+
+MINIMUM_PAUSE_SECONDS = 0.1
+"""On a link that is slower than the cycle, others still get their turn."""
 
 type RefuEssConfigEntry = ConfigEntry[RefuEssCoordinator]
 
@@ -95,73 +89,79 @@ def soc_settings_of(site: Site) -> SocSettings:
 
 
 class RefuEssCoordinator(DataUpdateCoordinator[None]):
-    """Polls one ESS, every second while a command is held. What it read is in `device`."""
+    """Polls one ESS: every second while something is held or owed, whoever listens, else as the options say."""
 
     config_entry: RefuEssConfigEntry
 
-    def __init__(self, hass: HomeAssistant, entry: RefuEssConfigEntry, device: RefuEss, memory: Memory) -> None:
-        """Poll as often as the entry's options say."""
-        self._interval = timedelta(seconds=entry.options.get(CONF_POLL_INTERVAL, DEFAULT_POLL_INTERVAL_SECONDS))
-        super().__init__(hass, _LOGGER, config_entry=entry, name=entry.title, update_interval=self._interval)
+    def __init__(
+        self, hass: HomeAssistant, entry: RefuEssConfigEntry, device: RefuEss, memory: Memory, record: Record
+    ) -> None:
+        """Take the device, and the record of the last run with the file that the next is kept in."""
+        interval = timedelta(seconds=entry.options.get(CONF_POLL_INTERVAL, DEFAULT_POLL_INTERVAL_SECONDS))
+        super().__init__(hass, _LOGGER, config_entry=entry, name=entry.title, update_interval=interval)
         self.device = device
         controller = Controller(
             device,
-            clock=time.monotonic,
-            wall_clock=time.time,
+            clock=now,
             settings=control_settings_of(entry),
             per_phase=entry.options.get(CONF_SETPOINT_REGISTERS) == SETPOINTS_PER_PHASE,
             read_only=entry.options.get(CONF_READ_ONLY, False),
-            resets=Resets(memory.content.last_reset, memory.content.resets),
+            record=record,
+            keep=memory.async_save,
         )
-        if memory.content.soc_protection:
+        if record.soc_protection:
             controller.soc_settings = soc_settings_of(device.site)
-        self.commander = Commander(hass, controller, memory, self.async_refresh)
+        self.commander = Commander(hass, controller, self._async_commanded)
+        self.issues = Issues(hass, entry, self.commander)
         self.device_id: str
         """The ESS in the device registry, once it is registered."""
         self._failed_blocks: set[str] = set()
-        self._held_at_start: Power | None = None
-        self.commander.async_listen(self._tell)
+        self._cancel_beat: CALLBACK_TYPE | None = None
+        entry.async_on_unload(self._stop_beat)
 
     @override
     async def _async_update_data(self) -> None:
-        controller = self.commander.controller
+        began = self.hass.loop.time()
         try:
-            await self.device.async_poll(also=controller.blocks_to_read)
+            await self.device.async_poll(also=self.commander.controller.blocks_to_read)
         except ModbusError as err:
             raise update_failed(err) from err
         finally:
-            await controller.async_cycle()
-            self.update_interval = (
-                min(self._interval, timedelta(seconds=CONTROL_INTERVAL_SECONDS)) if controller.busy else self._interval
-            )
+            await self.commander.async_cycle()
+            self._schedule_beat(began)
+            # A poll that fails as the one before calls no listener, but what is commanded may have changed with it.
+            self._async_commanded()
         self._log_block_changes()
-        self._show_issues()
 
-    def _show_issues(self) -> None:
-        """Show what a person should decide or mend, and take back what is settled."""
-        hass, entry, controller = self.hass, self.config_entry, self.commander.controller
-        async_show_layout_issue(hass, entry, self.device.suggested_layout)
-        if controller.read_only:
-            return
-        other_zero = controller.reading().other_setpoints_zero
-        async_show_issue(hass, entry, ISSUE_OTHER_SETPOINTS, present=other_zero is False)
-        held = controller.held()
-        if self._held_at_start is None and held is not None:
-            self._held_at_start = held
-        if held is not None:
-            nobodys = controller.lease is None and held == self._held_at_start
-            async_show_held_power(hass, entry, held.total_active_w if nobodys else 0)
+    # The beat of control. The coordinator polls only for listeners, and only if its user wants polling; a lease must
+    # end, and a debt must be paid, without either.
 
     @callback
-    def _tell(self, event: Event) -> None:
-        """Turn what a person should look at into an issue; the next command that works takes it back."""
-        if event.kind in (ISSUE_FOREIGN_WRITER, ISSUE_WRITE_FAILED):
-            async_show_issue(self.hass, self.config_entry, event.kind, present=True)
-        if event.kind == "lease_taken":
-            for kind in (ISSUE_FOREIGN_WRITER, ISSUE_WRITE_FAILED):
-                async_show_issue(self.hass, self.config_entry, kind, present=False)
-        # A poll that fails as the one before tells no entity, but what is commanded may have changed with it.
+    def _schedule_beat(self, began: float | None = None) -> None:
+        self._stop_beat()
+        if self.commander.controller.busy:
+            spent = 0.0 if began is None else self.hass.loop.time() - began
+            delay = max(CONTROL_INTERVAL_SECONDS - spent, MINIMUM_PAUSE_SECONDS)
+            job = HassJob(self._beat, "REFU ESS: control", cancel_on_shutdown=False)
+            self._cancel_beat = async_call_later(self.hass, delay, job)
+
+    async def _beat(self, _: datetime) -> None:
+        self._cancel_beat = None
+        await self.async_refresh()
+
+    @callback
+    def _stop_beat(self) -> None:
+        if self._cancel_beat is not None:
+            self._cancel_beat()
+            self._cancel_beat = None
+
+    @callback
+    def _async_commanded(self) -> None:
+        """Show the effect of a command or of a cycle."""
+        self.issues.async_update()
         self.async_update_listeners()
+        if self._cancel_beat is None:
+            self._schedule_beat()
 
     def _log_block_changes(self) -> None:
         """Log once when a block falls silent while others answer, and once when it is back."""
@@ -185,4 +185,4 @@ class RefuEssCoordinator(DataUpdateCoordinator[None]):
         self.device.site = site_of(self.config_entry)
         if self.commander.controller.soc_settings is not None:
             self.commander.controller.soc_settings = soc_settings_of(self.device.site)
-        self.async_update_listeners()
+        self._async_commanded()

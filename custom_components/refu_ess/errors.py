@@ -44,9 +44,9 @@ def translated() -> Iterator[None]:
     try:
         yield
     except RefusedError as err:
-        raise ServiceValidationError(translation_domain=DOMAIN, translation_key=f"refused_{err.reason}") from err
+        raise ServiceValidationError(translation_domain=DOMAIN, translation_key=f"refused_{err.reason.value}") from err
     except WriteFailedError as err:
-        raise HomeAssistantError(translation_domain=DOMAIN, translation_key=err.reason) from err
+        raise HomeAssistantError(translation_domain=DOMAIN, translation_key=err.reason.value) from err
     except ValueError as err:
         raise ServiceValidationError(
             translation_domain=DOMAIN, translation_key="out_of_range", translation_placeholders={"reason": str(err)}

@@ -1,29 +1,46 @@
 """Event: what happens to commands, for the logbook and for automations."""
 
+from dataclasses import dataclass
 from typing import override
 
-from homeassistant.components.event import EventEntity
+from homeassistant.components.event import EventEntity, EventEntityDescription
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .controls import EVENT, ControlEventDescription
 from .coordinator import RefuEssConfigEntry
+from .describe import Placed
 from .entity import RefuEssEntity, Shown
-from .ess import Event
+from .ess import Event, EventKind, Part
 
 PARALLEL_UPDATES = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlEventDescription(Placed, EventEntityDescription):
+    """Events of control."""
+
+
+EVENTS = (
+    ControlEventDescription(
+        key="commands",
+        translation_key="commands",
+        event_types=[kind.value for kind in EventKind],
+        part=Part.ESS,
+        needs=(),
+    ),
+)
 
 
 async def async_setup_entry(
     hass: HomeAssistant, entry: RefuEssConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
 ) -> None:
-    """Add the event, unless everything is read-only."""
+    """Add the events, unless everything is read-only."""
     if not entry.runtime_data.commander.controller.read_only:
-        async_add_entities([RefuEssEvent(entry.runtime_data, EVENT)])
+        async_add_entities(RefuEssEvent(entry.runtime_data, description) for description in EVENTS)
 
 
 class RefuEssEvent(RefuEssEntity, EventEntity):
-    """Tells what happened to commands."""
+    """Shows the latest event of control."""
 
     entity_description: ControlEventDescription
 
@@ -34,11 +51,11 @@ class RefuEssEvent(RefuEssEntity, EventEntity):
     @override
     async def async_added_to_hass(self) -> None:
         await super().async_added_to_hass()
-        self.async_on_remove(self.coordinator.commander.async_listen(self._tell))
-        if (interrupted := self.coordinator.commander.interrupted) is not None:
-            self._tell(Event("lease_interrupted", interrupted))
+        self.async_on_remove(self.coordinator.commander.async_listen(self._report, early=True))
 
     @callback
-    def _tell(self, event: Event) -> None:
-        self._trigger_event(event.kind, event.details)
+    def _report(self, event: Event) -> None:
+        if (context := self.coordinator.commander.context) is not None:
+            self.async_set_context(context)
+        self._trigger_event(event.kind.value, dict(event.details))
         self.async_write_ha_state()

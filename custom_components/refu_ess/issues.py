@@ -1,24 +1,33 @@
-"""Repair issues: what a person should decide or mend."""
+"""Repair issues: what a user should decide or fix, and when it is settled."""
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import issue_registry as ir
 
+from .commander import Commander
 from .const import DOMAIN
-from .ess import InverterStatusLayout
+from .ess import Event, EventKind, InverterStatusLayout, Power
 
 ISSUE_LAYOUT = "inverter_status_layout"
 ISSUE_HOLDS_POWER = "holds_power"
 ISSUE_OTHER_SETPOINTS = "other_setpoints"
-ISSUE_FOREIGN_WRITER = "foreign_writer"
-ISSUE_WRITE_FAILED = "write_failed"
+ISSUE_ZERO_OWED = "zero_owed"
+ISSUE_FOREIGN_WRITER = EventKind.FOREIGN_WRITER.value
+ISSUE_WRITE_FAILED = EventKind.WRITE_FAILED.value
+ISSUE_GUARD_MISSING = EventKind.GUARD_MISSING.value
 EVERY_ISSUE = (
     ISSUE_LAYOUT,
     ISSUE_HOLDS_POWER,
     ISSUE_OTHER_SETPOINTS,
+    ISSUE_ZERO_OWED,
     ISSUE_FOREIGN_WRITER,
     ISSUE_WRITE_FAILED,
+    ISSUE_GUARD_MISSING,
 )
+OF_EVENTS = (ISSUE_FOREIGN_WRITER, ISSUE_WRITE_FAILED, ISSUE_GUARD_MISSING)
+"""Issues that an event raises; the next command that works settles them."""
+ZERO_OWED_AFTER_SECONDS = 5.0
+"""A single lost request is no reason to alarm anyone."""
 
 
 def issue_id(kind: str, entry: ConfigEntry) -> str:
@@ -26,32 +35,105 @@ def issue_id(kind: str, entry: ConfigEntry) -> str:
     return f"{kind}_{entry.entry_id}"
 
 
-@callback
-def async_show_issue(hass: HomeAssistant, entry: ConfigEntry, kind: str, *, present: bool) -> None:
-    """Show an issue that a person mends outside of Home Assistant, or take it back."""
-    if present:
-        _create(hass, entry, kind)
-    else:
-        ir.async_delete_issue(hass, DOMAIN, issue_id(kind, entry))
+class Issues:
+    """Decides which issues one ESS has."""
+
+    def __init__(self, hass: HomeAssistant, entry: ConfigEntry, commander: Commander) -> None:
+        """Follow the events of control from here on."""
+        self._hass = hass
+        self._entry = entry
+        self._controller = commander.controller
+        self._held_at_start: Power | None = None
+        self._owed_since: float | None = None
+        self._shown: dict[str, tuple[str, ...] | None] = {}
+        """What was shown last, by kind: the text and its placeholders, `None` for an issue that was taken back."""
+        commander.async_listen(self._event)
+
+    @callback
+    def async_update(self) -> None:
+        """Show what is unsettled, and take back what is settled."""
+        controller = self._controller
+        suggested: InverterStatusLayout | None = controller.device.suggested_layout
+        layout = None if suggested is None else {"layout": suggested.slug}
+        key = ISSUE_LAYOUT if suggested is None else f"{ISSUE_LAYOUT}_{suggested.slug}"
+        self._show(ISSUE_LAYOUT, layout, translation_key=key, fixable=True)
+        reading = controller.reading()
+        if self._held_at_start is None and reading.held is not None:
+            self._held_at_start = reading.held
+        if controller.read_only:
+            return
+        if reading.other_setpoints_zero is not None:
+            self._show(ISSUE_OTHER_SETPOINTS, None if reading.other_setpoints_zero else {})
+        owed = controller.lease.debt is not None
+        self._show_zero_owed(owed=owed)
+        if reading.held is not None:
+            nobodys = controller.lease.lease is None and not owed and reading.held == self._held_at_start
+            self._show_held_power(reading.held if nobodys else None)
+
+    def _show_zero_owed(self, *, owed: bool) -> None:
+        now = self._hass.loop.time()
+        if not owed:
+            self._owed_since = None
+        elif self._owed_since is None:
+            self._owed_since = now
+        late = self._owed_since is not None and now - self._owed_since >= ZERO_OWED_AFTER_SECONDS
+        self._show(ISSUE_ZERO_OWED, {} if late else None, severity=ir.IssueSeverity.ERROR, persistent=True)
+
+    def _show_held_power(self, held: Power | None) -> None:
+        details = None
+        if held is not None and not held.is_zero:
+            details = {"power": f"{held.total_active_w:.0f}", "reactive_power": f"{held.total_reactive_var:.0f}"}
+        self._show(ISSUE_HOLDS_POWER, details, fixable=True)
+
+    @callback
+    def _event(self, event: Event) -> None:
+        if event.kind in OF_EVENTS:
+            self._show(event.kind.value, {key: _text(value) for key, value in event.details.items()})
+        elif event.kind is EventKind.ZERO_UNPAID:
+            self._show(ISSUE_ZERO_OWED, {}, severity=ir.IssueSeverity.ERROR, persistent=True)
+        elif event.kind is EventKind.LEASE_TAKEN or (
+            event.kind is EventKind.LEASE_ENDED and event.details["reason"] == "released"
+        ):
+            for kind in OF_EVENTS:
+                if kind != ISSUE_GUARD_MISSING:
+                    self._show(kind, None)
+
+    def _show(
+        self,
+        kind: str,
+        details: dict[str, str] | None,
+        *,
+        translation_key: str | None = None,
+        fixable: bool = False,
+        severity: ir.IssueSeverity = ir.IssueSeverity.WARNING,
+        persistent: bool = False,
+    ) -> None:
+        """Show an issue with these details, or take it back if there are none; only where that changes anything."""
+        wanted = None if details is None else (translation_key or kind, *details.values())
+        if kind in self._shown and wanted == self._shown[kind]:
+            return
+        self._shown[kind] = wanted
+        identifier = issue_id(kind, self._entry)
+        if details is None:
+            ir.async_delete_issue(self._hass, DOMAIN, identifier)
+            return
+        ir.async_create_issue(
+            self._hass,
+            DOMAIN,
+            identifier,
+            data={"entry_id": self._entry.entry_id, **details} if fixable else None,
+            is_fixable=fixable,
+            is_persistent=persistent,
+            severity=severity,
+            translation_key=translation_key or kind,
+            translation_placeholders={"name": self._entry.title, **details},
+        )
 
 
-@callback
-def async_show_layout_issue(hass: HomeAssistant, entry: ConfigEntry, suggested: InverterStatusLayout | None) -> None:
-    """Say that the readings speak for another layout of InverterStatus, or that they no longer do."""
-    if suggested is None:
-        ir.async_delete_issue(hass, DOMAIN, issue_id(ISSUE_LAYOUT, entry))
-    else:
-        fix = {"layout": suggested.slug}
-        _create(hass, entry, ISSUE_LAYOUT, translation_key=f"{ISSUE_LAYOUT}_{suggested.slug}", fix=fix)
-
-
-@callback
-def async_show_held_power(hass: HomeAssistant, entry: ConfigEntry, power_w: float) -> None:
-    """Say that the device held a setpoint at start that nobody asked for, or that it no longer does."""
-    if power_w == 0:
-        ir.async_delete_issue(hass, DOMAIN, issue_id(ISSUE_HOLDS_POWER, entry))
-    else:
-        _create(hass, entry, ISSUE_HOLDS_POWER, fix={"power": f"{power_w:.0f}"})
+def _text(value: object) -> str:
+    if value is None:
+        return "?"
+    return f"{value:.0f}" if isinstance(value, float) else str(value)
 
 
 @callback
@@ -59,24 +141,3 @@ def async_delete_issues(hass: HomeAssistant, entry: ConfigEntry) -> None:
     """Take everything back: the ESS is gone."""
     for kind in EVERY_ISSUE:
         ir.async_delete_issue(hass, DOMAIN, issue_id(kind, entry))
-
-
-def _create(
-    hass: HomeAssistant,
-    entry: ConfigEntry,
-    kind: str,
-    *,
-    translation_key: str | None = None,
-    fix: dict[str, str] | None = None,
-) -> None:
-    """Create an issue; what `fix` holds goes to its flow and into its text."""
-    ir.async_create_issue(
-        hass,
-        DOMAIN,
-        issue_id(kind, entry),
-        data=None if fix is None else {"entry_id": entry.entry_id, **fix},
-        is_fixable=fix is not None,
-        severity=ir.IssueSeverity.WARNING,
-        translation_key=translation_key or kind,
-        translation_placeholders={"name": entry.title, **(fix or {})},
-    )

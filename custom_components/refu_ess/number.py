@@ -1,26 +1,75 @@
 """Numbers: the limits of the state of charge, which write nothing to the device, and the setpoints, which do."""
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import override
 
-from homeassistant.components.number import NumberEntity
+from homeassistant.components.number import NumberDeviceClass, NumberEntity, NumberEntityDescription
+from homeassistant.const import EntityCategory, UnitOfPower, UnitOfReactivePower
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .controls import SETPOINTS, SetpointDescription
 from .coordinator import RefuEssConfigEntry
-from .describe import NUMBERS, RefuEssNumberDescription
+from .describe import NUMBERS, Placed, RefuEssNumberDescription
 from .entity import RefuEssEntity, Shown
 from .errors import translated
-from .ess import Power
+from .ess import Part, Power
 
 PARALLEL_UPDATES = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetpointDescription(Placed, NumberEntityDescription):
+    """One setpoint among those in use."""
+
+    phases: int
+    value_fn: Callable[[Power], float]
+    set_fn: Callable[[Power, float], Power]
+    """Return the power with this setpoint changed."""
+
+
+def _replaced(values: tuple[float, ...], index: int, value: float) -> tuple[float, ...]:
+    return (*values[:index], value, *values[index + 1 :])
+
+
+def _active(key: str, phases: int, index: int) -> SetpointDescription:
+    return SetpointDescription(
+        key=key,
+        translation_key=key,
+        device_class=NumberDeviceClass.POWER,
+        native_unit_of_measurement=UnitOfPower.WATT,
+        native_step=100,
+        phases=phases,
+        value_fn=lambda power: power.active_w[index],
+        set_fn=lambda power, value: replace(power, active_w=_replaced(power.active_w, index, value)),
+        part=Part.ESS,
+        needs=(),
+        entity_category=EntityCategory.CONFIG,
+    )
+
+
+def _reactive(key: str, phases: int, index: int) -> SetpointDescription:
+    return replace(
+        _active(key, phases, index),
+        device_class=NumberDeviceClass.REACTIVE_POWER,
+        native_unit_of_measurement=UnitOfReactivePower.VOLT_AMPERE_REACTIVE,
+        value_fn=lambda power: power.reactive_var[index],
+        set_fn=lambda power, value: replace(power, reactive_var=_replaced(power.reactive_var, index, value)),
+    )
+
+
+SETPOINTS = (
+    _active("active_power_setpoint", 1, 0),
+    _reactive("reactive_power_setpoint", 1, 0),
+    *(_active(f"active_power_setpoint_l{index + 1}", 3, index) for index in range(3)),
+    *(_reactive(f"reactive_power_setpoint_l{index + 1}", 3, index) for index in range(3)),
+)
 
 
 async def async_setup_entry(
     hass: HomeAssistant, entry: RefuEssConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
 ) -> None:
-    """Add the configured channels."""
+    """Add the configured channels and the setpoints in use."""
     coordinator = entry.runtime_data
     controller = coordinator.commander.controller
     async_add_entities(RefuEssNumber(coordinator, description) for description in NUMBERS)
@@ -32,22 +81,16 @@ async def async_setup_entry(
         )
 
 
-class ShownNumber(RefuEssEntity, NumberEntity):
-    """A number that shows what was read."""
+class RefuEssNumber(RefuEssEntity, NumberEntity):
+    """A configured channel, kept as an option of the config entry."""
 
-    entity_description: RefuEssNumberDescription | SetpointDescription
+    entity_description: RefuEssNumberDescription
 
     @property
     @override
     def native_value(self) -> float | None:
         value: float | None = self._shown.value
         return value
-
-
-class RefuEssNumber(ShownNumber):
-    """A configured channel, kept as an option of the config entry."""
-
-    entity_description: RefuEssNumberDescription
 
     @override
     def _read(self) -> Shown:
@@ -59,10 +102,19 @@ class RefuEssNumber(ShownNumber):
             self.coordinator.async_change_site(self.entity_description.key, int(value))
 
 
-class RefuEssSetpoint(ShownNumber):
-    """A setpoint as the device holds it. Setting it takes the lease, without an end; zero releases it."""
+class RefuEssSetpoint(RefuEssEntity, NumberEntity):
+    """A setpoint as the device holds it, unknown if it cannot be read.
+
+    Setting one takes or changes the lease; zero for all of them releases it.
+    """
 
     entity_description: SetpointDescription
+
+    @property
+    @override
+    def native_value(self) -> float | None:
+        value: float | None = self._shown.value
+        return value
 
     @property
     @override
@@ -76,19 +128,13 @@ class RefuEssSetpoint(ShownNumber):
 
     @override
     def _read(self) -> Shown:
-        held = self.coordinator.commander.controller.held()
-        return Shown(True, None if held is None else self._values(held)[self.entity_description.index])
-
-    def _values(self, power: Power) -> tuple[float, ...]:
-        return power.reactive_var if self.entity_description.reactive else power.active_w
+        reading = self.coordinator.commander.controller.reading()
+        held = reading.held
+        return Shown(reading.reachable, None if held is None else self.entity_description.value_fn(held))
 
     @override
     async def async_set_native_value(self, value: float) -> None:
-        commander = self.coordinator.commander
-        lease = commander.controller.lease
-        asked = Power.zero(commander.controller.phases) if lease is None else lease.asked
-        values = list(self._values(asked))
-        values[self.entity_description.index] = value
-        part = {"reactive_var" if self.entity_description.reactive else "active_w": tuple(values)}
         with translated():
-            await commander.async_set_power(replace(asked, **part), self._context, None)
+            await self.coordinator.commander.async_change_power(
+                lambda power: self.entity_description.set_fn(power, value), self._context
+            )

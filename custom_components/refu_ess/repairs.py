@@ -34,7 +34,7 @@ class FixFlow(RepairsFlow):
             return self.async_show_form(
                 step_id="confirm",
                 data_schema=vol.Schema({}),
-                description_placeholders={"name": entry.title, "power": self._details.get("power", "")},
+                description_placeholders={"name": entry.title, **self._details},
             )
         return await self._async_fix(entry)
 

@@ -1,18 +1,78 @@
 """Sensors: the channels and the derived values."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, override
 
-from homeassistant.components.sensor import SensorEntity
+from homeassistant.components.sensor import (
+    SensorDeviceClass,
+    SensorEntity,
+    SensorEntityDescription,
+    SensorStateClass,
+)
+from homeassistant.const import EntityCategory, UnitOfPower
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .controls import CONTROL_SENSORS, ControlSensorDescription
+from .commander import Commander
 from .coordinator import RefuEssConfigEntry
-from .describe import SENSORS, RefuEssSensorDescription
+from .describe import SENSORS, Placed, RefuEssSensorDescription
 from .entity import RefuEssEntity, Shown
-from .ess import Code
+from .ess import Code, Limit, Part
 
 PARALLEL_UPDATES = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlSensorDescription(Placed, SensorEntityDescription):
+    """A value of control."""
+
+    part: Part = Part.ESS
+    needs: tuple[str, ...] = ()
+    value_fn: Callable[[Commander], Any]
+    available_fn: Callable[[Commander], bool] = lambda _: True
+
+
+CONTROL_SENSORS = (
+    ControlSensorDescription(
+        key="applied_active_power",
+        translation_key="applied_active_power",
+        device_class=SensorDeviceClass.POWER,
+        state_class=SensorStateClass.MEASUREMENT,
+        native_unit_of_measurement=UnitOfPower.WATT,
+        suggested_unit_of_measurement=UnitOfPower.KILO_WATT,
+        suggested_display_precision=1,
+        value_fn=lambda commander: commander.applied_w,
+    ),
+    ControlSensorDescription(
+        key="binding_limit",
+        translation_key="binding_limit",
+        device_class=SensorDeviceClass.ENUM,
+        options=[limit.value for limit in Limit],
+        value_fn=lambda commander: commander.controller.limit.value,
+    ),
+    ControlSensorDescription(
+        key="lease_end",
+        translation_key="lease_end",
+        device_class=SensorDeviceClass.TIMESTAMP,
+        value_fn=lambda commander: commander.lease_end,
+        available_fn=lambda commander: commander.lease is not None,
+    ),
+    ControlSensorDescription(
+        key="next_error_reset",
+        translation_key="next_error_reset",
+        device_class=SensorDeviceClass.TIMESTAMP,
+        value_fn=lambda commander: commander.next_reset,
+        entity_category=EntityCategory.DIAGNOSTIC,
+    ),
+    ControlSensorDescription(
+        key="error_resets",
+        translation_key="error_resets",
+        state_class=SensorStateClass.TOTAL_INCREASING,
+        value_fn=lambda commander: commander.controller.resetting.resets.count,
+        entity_category=EntityCategory.DIAGNOSTIC,
+    ),
+)
 
 
 async def async_setup_entry(
@@ -51,13 +111,14 @@ class RefuEssSensor(RefuEssEntity, SensorEntity):
 
 
 class RefuEssControlSensor(RefuEssEntity, SensorEntity):
-    """What is commanded."""
+    """A value of control."""
 
     entity_description: ControlSensorDescription
 
     @override
     def _read(self) -> Shown:
-        return Shown(True, self.entity_description.value_fn(self.coordinator.commander))
+        commander, description = self.coordinator.commander, self.entity_description
+        return Shown(description.available_fn(commander), description.value_fn(commander))
 
     @property
     @override

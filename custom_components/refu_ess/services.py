@@ -1,4 +1,4 @@
-"""The actions: set power, release it, reset an error. They are registered once and name the ESS they are for."""
+"""The actions: set or preview power, release it, reset an error. They are registered once and name their ESS."""
 
 from datetime import timedelta
 from typing import Any
@@ -13,16 +13,16 @@ from .commander import Commander
 from .const import DOMAIN
 from .coordinator import RefuEssConfigEntry
 from .errors import translated
-from .ess import Power, RefusedError
+from .ess import Decision, Power, Refusal, RefusedError
 
 SERVICE_SET_POWER = "set_power"
+SERVICE_PREVIEW_POWER = "preview_power"
 SERVICE_RELEASE = "release"
 SERVICE_RESET_ERROR = "reset_error"
 
 ATTR_ACTIVE_POWER = "active_power"
 ATTR_REACTIVE_POWER = "reactive_power"
 ATTR_DURATION = "duration"
-ATTR_DRY_RUN = "dry_run"
 ATTR_FORCE = "force"
 PHASES = ("l1", "l2", "l3")
 
@@ -34,17 +34,20 @@ MAXIMUM_POWER = 1_000_000
 POWER = vol.All(vol.Coerce(float), vol.Range(min=-MAXIMUM_POWER, max=MAXIMUM_POWER))
 TARGET = {vol.Optional(ATTR_CONFIG_ENTRY_ID): cv.string}
 
-SET_POWER = vol.Schema(
+PREVIEW_POWER = vol.Schema(
     {
         **TARGET,
         vol.Optional(ATTR_ACTIVE_POWER): POWER,
         vol.Optional(ATTR_REACTIVE_POWER): POWER,
         **{vol.Optional(f"{ATTR_ACTIVE_POWER}_{phase}"): POWER for phase in PHASES},
         **{vol.Optional(f"{ATTR_REACTIVE_POWER}_{phase}"): POWER for phase in PHASES},
+    }
+)
+SET_POWER = PREVIEW_POWER.extend(
+    {
         vol.Optional(ATTR_DURATION): vol.All(
             cv.positive_time_period, vol.Range(min=timedelta(seconds=1), max=MAXIMUM_DURATION)
         ),
-        vol.Optional(ATTR_DRY_RUN, default=False): cv.boolean,
     }
 )
 RELEASE = vol.Schema(TARGET)
@@ -61,12 +64,12 @@ def _asked(data: dict[str, Any], phases: int) -> Power:
     reactive = [data.get(f"{ATTR_REACTIVE_POWER}_{phase}") for phase in PHASES]
     by_phase = any(value is not None for value in (*active, *reactive))
     if by_phase and any(value is not None for value in totals):
-        raise RefusedError("total_and_phases")
+        raise RefusedError(Refusal.TOTAL_AND_PHASES)
     if not by_phase and all(value is None for value in totals):
-        raise RefusedError("no_power_given")
+        raise RefusedError(Refusal.NO_POWER_GIVEN)
     if by_phase:
         if phases == 1:
-            raise RefusedError("phases_not_in_use")
+            raise RefusedError(Refusal.PHASES_NOT_IN_USE)
         return Power(tuple(value or 0.0 for value in active), tuple(value or 0.0 for value in reactive))
     return Power.total(totals[0] or 0.0, totals[1] or 0.0, phases)
 
@@ -78,37 +81,42 @@ def _commander(call: ServiceCall) -> Commander:
 
 async def _async_set_power(call: ServiceCall) -> ServiceResponse:
     commander = _commander(call)
-    controller = commander.controller
     with translated():
-        asked = _asked(call.data, controller.phases)
-        if call.data[ATTR_DRY_RUN]:
-            await commander.async_freshen()
-            decision = controller.plan(asked)
-        else:
-            decision = await commander.async_set_power(asked, call.context, call.data.get(ATTR_DURATION))
-    power, ends_at = decision.power, commander.lease_end
+        asked = _asked(call.data, commander.controller.phases)
+        decision = await commander.async_set_power(asked, call.context, call.data.get(ATTR_DURATION))
+    ends_at = commander.lease_end
+    return _answer(asked, decision) | {"ends_at": None if ends_at is None else ends_at.isoformat()}
+
+
+async def _async_preview_power(call: ServiceCall) -> ServiceResponse:
+    commander = _commander(call)
+    with translated():
+        asked = _asked(call.data, commander.controller.phases)
+        return _answer(asked, await commander.async_preview(asked))
+
+
+def _answer(asked: Power, decision: Decision) -> dict[str, Any]:
+    power = decision.power
     return {
-        "dry_run": call.data[ATTR_DRY_RUN],
         "asked": {"active_power": asked.total_active_w, "reactive_power": asked.total_reactive_var},
         "applied": {
             "active_power": power.total_active_w,
             "reactive_power": power.total_reactive_var,
-            "active_power_phases": list(power.active_w) if controller.per_phase else None,
-            "reactive_power_phases": list(power.reactive_var) if controller.per_phase else None,
+            "active_power_phases": list(power.active_w) if power.phases > 1 else None,
+            "reactive_power_phases": list(power.reactive_var) if power.phases > 1 else None,
         },
         "limit": decision.limit.value,
-        "ends_at": None if call.data[ATTR_DRY_RUN] or ends_at is None else ends_at.isoformat(),
     }
 
 
 async def _async_release(call: ServiceCall) -> None:
     with translated():
-        await _commander(call).async_release()
+        await _commander(call).async_release(call.context)
 
 
 async def _async_reset_error(call: ServiceCall) -> None:
     with translated():
-        await _commander(call).async_reset_error(forced=call.data[ATTR_FORCE])
+        await _commander(call).async_reset_error(forced=call.data[ATTR_FORCE], context=call.context)
 
 
 @callback
@@ -116,6 +124,13 @@ def async_setup_services(hass: HomeAssistant) -> None:
     """Register the actions."""
     hass.services.async_register(
         DOMAIN, SERVICE_SET_POWER, _async_set_power, SET_POWER, supports_response=SupportsResponse.OPTIONAL
+    )
+    hass.services.async_register(
+        DOMAIN,
+        SERVICE_PREVIEW_POWER,
+        _async_preview_power,
+        PREVIEW_POWER,
+        supports_response=SupportsResponse.ONLY,
     )
     hass.services.async_register(DOMAIN, SERVICE_RELEASE, _async_release, RELEASE)
     hass.services.async_register(DOMAIN, SERVICE_RESET_ERROR, _async_reset_error, RESET_ERROR)

@@ -1,18 +1,59 @@
-"""Switches: the work state, and two helpers that are off until someone wants them."""
+"""Switches: two helpers that are off by default."""
 
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any, override
 
-from homeassistant.components.switch import SwitchEntity
+from homeassistant.components.switch import SwitchEntity, SwitchEntityDescription
+from homeassistant.const import EntityCategory
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .controls import SWITCHES, ControlSwitchDescription
-from .coordinator import RefuEssConfigEntry, soc_settings_of
+from .coordinator import RefuEssConfigEntry, RefuEssCoordinator, soc_settings_of
+from .describe import Placed
 from .entity import RefuEssEntity, Shown
 from .errors import translated
-from .ess import WorkState
+from .ess import Part
 
 PARALLEL_UPDATES = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlSwitchDescription(Placed, SwitchEntityDescription):
+    """Something to switch on and off."""
+
+    value_fn: Callable[[RefuEssCoordinator], bool]
+    set_fn: Callable[[RefuEssCoordinator, bool], Coroutine[Any, Any, None]]
+
+
+async def _protect(coordinator: RefuEssCoordinator, on: bool) -> None:  # noqa: FBT001 - called by position only
+    await coordinator.commander.async_switch_soc_protection(soc_settings_of(coordinator.device.site) if on else None)
+
+
+async def _recover(coordinator: RefuEssCoordinator, on: bool) -> None:  # noqa: FBT001
+    await coordinator.commander.async_switch_recovery(on=on)
+
+
+SWITCHES = (
+    ControlSwitchDescription(
+        key="soc_protection",
+        translation_key="soc_protection",
+        part=Part.ESS,
+        needs=(),
+        entity_category=EntityCategory.CONFIG,
+        value_fn=lambda coordinator: coordinator.commander.controller.soc_settings is not None,
+        set_fn=_protect,
+    ),
+    ControlSwitchDescription(
+        key="fault_recovery",
+        translation_key="fault_recovery",
+        part=Part.ESS,
+        needs=(),
+        entity_category=EntityCategory.CONFIG,
+        value_fn=lambda coordinator: coordinator.commander.controller.recovery is not None,
+        set_fn=_recover,
+    ),
+)
 
 
 async def async_setup_entry(
@@ -24,21 +65,13 @@ async def async_setup_entry(
 
 
 class RefuEssSwitch(RefuEssEntity, SwitchEntity):
-    """Something to switch on and off. It shows what is, not what was asked."""
+    """A helper of control."""
 
     entity_description: ControlSwitchDescription
 
     @override
     def _read(self) -> Shown:
-        controller = self.coordinator.commander.controller
-        match self.entity_description.key:
-            case "soc_protection":
-                return Shown(True, controller.soc_settings is not None)
-            case "fault_recovery":
-                return Shown(True, controller.recovery is not None)
-            case _:
-                held = self.coordinator.device.work_state
-                return Shown(True, None if held is None else held is WorkState.START)
+        return Shown(True, self.entity_description.value_fn(self.coordinator))
 
     @property
     @override
@@ -48,20 +81,10 @@ class RefuEssSwitch(RefuEssEntity, SwitchEntity):
 
     @override
     async def async_turn_on(self, **kwargs: Any) -> None:
-        await self._switch(on=True)
+        with translated():
+            await self.entity_description.set_fn(self.coordinator, True)
 
     @override
     async def async_turn_off(self, **kwargs: Any) -> None:
-        await self._switch(on=False)
-
-    async def _switch(self, *, on: bool) -> None:
-        commander = self.coordinator.commander
         with translated():
-            match self.entity_description.key:
-                case "soc_protection":
-                    settings = soc_settings_of(self.coordinator.device.site) if on else None
-                    await commander.async_switch_soc_protection(settings)
-                case "fault_recovery":
-                    await commander.async_switch_recovery(on=on)
-                case _:
-                    await commander.async_set_work_state(WorkState.START if on else WorkState.STOP)
+            await self.entity_description.set_fn(self.coordinator, False)

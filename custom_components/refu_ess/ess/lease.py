@@ -151,6 +151,11 @@ class State:
         """The setpoint that was attempted last, `None` if that is long ago."""
         return self.attempts[-1].power if self.attempts else None
 
+    @property
+    def zero_acknowledged(self) -> bool:
+        """Whether the last attempt was zero, and the device acknowledged it."""
+        return bool(self.attempts) and self.attempts[-1].power.is_zero and self.attempts[-1].acknowledged_at is not None
+
     def ours(self) -> Envelope:
         """The setpoints that may be ours."""
         found = Envelope.zero(self.phases) if self.debt is None else self.debt.ours
@@ -348,6 +353,8 @@ def _note_delivery(state: State, reading: Reading, now: float) -> State:
 def limit_of(state: State, reading: Reading, now: float) -> Limit:
     """The limit in force, with what the device itself takes away from a setpoint."""
     limit = state.decision.limit
+    if state.debt is not None and not state.zero_acknowledged:
+        return Limit.ZERO_OWED
     if state.lease is None or limit is not Limit.NONE or not state.attempts:
         return limit
     latest = state.attempts[-1]

@@ -8,6 +8,8 @@ class Limit(StrEnum):
 
     NONE = "none"
     NOTHING_ASKED = "nothing_asked"
+    ZERO_OWED = "zero_owed"
+    """A setpoint has ended, and the zero for it has not been acknowledged yet."""
     STALE_DATA = "stale_data"
     FAULT = "fault"
     SYSTEM_STATE = "system_state"
