@@ -340,8 +340,9 @@ class Controller:
             if self.read_only:
                 return
             self.recovery = None
-            with suppress(Exception):
-                await self._pay_on_the_way_out()
+            with suppress(Exception):  # a timeout among them: what is cut off by it was noted as attempted
+                async with asyncio.timeout(WAY_OUT_S):
+                    await self._pay_on_the_way_out()
             if self.lease.debt is None and self.resetting.settled:
                 await self.guard.async_paid()
                 return
@@ -358,7 +359,6 @@ class Controller:
         return None if held is None else held.total_active_w
 
     async def _pay_on_the_way_out(self) -> None:
-        began = self._clock().monotonic
         if self.lease.lease is not None:
             await self._end(End.SHUT_DOWN)
         while True:
@@ -370,8 +370,6 @@ class Controller:
             await self._attempt(self._step_reset(reading, now))
             await self._attempt(self._sync_record())
             if self.lease.debt is None and self.resetting.settled:
-                return
-            if self._clock().monotonic - began >= WAY_OUT_S:
                 return
             if not self.device.blocks["status"].available:
                 await self.device.async_renew_link()

@@ -160,13 +160,13 @@ def tick(state: Handshake, reading: Reading, now: float) -> Handshake:
 
 
 def _read_since(state: Handshake, reading: Reading) -> bool:
-    return state.sent_at is not None and reading.commands_readable and reading.commands_asked_at > state.sent_at
+    return state.sent_at is not None and reading.commands_readable and reading.commands_asked_at >= state.sent_at
 
 
 def _reads_off(state: Handshake, reading: Reading) -> bool:
     """Whether 0 was read since; an owed 0 that is there already is not sent."""
     since = state.since if state.sent_at is None else state.sent_at
-    return reading.commands_readable and reading.commands_asked_at > since and reading.error_reset is ErrorReset.OFF
+    return reading.commands_readable and reading.commands_asked_at >= since and reading.error_reset is ErrorReset.OFF
 
 
 def _unreadable(state: Handshake, reading: Reading) -> bool:

@@ -385,7 +385,7 @@ def _pay(state: State, debt: Debt, reading: Reading) -> tuple[State, tuple[Actio
         return state, (Send(zero),)
     if reading.held is None:
         delivered = reading.held_unreadable
-    elif reading.held_asked_at <= latest.acknowledged_at:
+    elif reading.held_asked_at < latest.acknowledged_at:
         delivered = False
     elif not debt.ours.covers(reading.held):
         return state, ()  # one zero is not a fight: a value that is not ours is watched until it is proven foreign
