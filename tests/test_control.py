@@ -1,5 +1,6 @@
 """Commands through Home Assistant: entities, actions, options, stop and restart, over an ESS in memory."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -7,21 +8,26 @@ from typing import Any
 import pytest
 import voluptuous as vol
 from freezegun.api import FrozenDateTimeFactory
-from homeassistant.const import STATE_OFF, STATE_ON, STATE_UNAVAILABLE
-from homeassistant.core import Context, CoreState, HomeAssistant
+from homeassistant.const import EVENT_STATE_CHANGED, STATE_OFF, STATE_ON, STATE_UNAVAILABLE
+from homeassistant.core import Context, CoreState, Event, EventStateChangedData, HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import entity_registry as er, issue_registry as ir
+from homeassistant.setup import async_setup_component
 from modbus_connection import ModbusConnectionError, ServerDeviceFailureError
 from modbus_connection.mock import MockModbusUnit
-from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_time_changed
+from pytest_homeassistant_custom_component.common import (
+    MockConfigEntry,
+    async_capture_events,
+    async_fire_time_changed,
+)
 
 from custom_components.refu_ess.commander import owner_of
 from custom_components.refu_ess.const import DOMAIN
 
-from .test_init import poll, state
+from .test_init import state
 
 NUMBER = "number.refu_ess_active_power_setpoint"
-LIMIT = "sensor.refu_ess_binding_limit"
+LIMIT = "sensor.refu_ess_limiting_factor"
 QUICK = {"start_delay": 0, "ramp_rate": 100}
 ZERO = [(0x203, [0]), (0x207, [0])]
 
@@ -53,12 +59,16 @@ async def ready(
     return entry
 
 
-async def seconds(hass: HomeAssistant, freezer: FrozenDateTimeFactory, count: int) -> None:
-    """Let seconds go by, one by one."""
+async def seconds(hass: HomeAssistant, freezer: FrozenDateTimeFactory, count: int, *, wait: bool = True) -> None:
+    """Let seconds go by, one by one; without `wait`, tasks that wait for them need not be done."""
     for _ in range(count):
         freezer.tick(timedelta(seconds=1))
         async_fire_time_changed(hass)
-        await hass.async_block_till_done(wait_background_tasks=True)
+        if wait:
+            await hass.async_block_till_done(wait_background_tasks=True)
+        else:
+            for _ in range(50):
+                await asyncio.sleep(0)
 
 
 async def call(hass: HomeAssistant, service: str, *, respond: bool = False, **data: Any) -> Any:
@@ -83,9 +93,9 @@ async def test_charge_from_the_interface(
     assert state(hass, NUMBER) == "-20000"
     assert state(hass, "sensor.refu_ess_applied_active_power") == "-20.0"
     assert state(hass, LIMIT) == "none"
-    before = len(written)
+    written.clear()
     await seconds(hass, freezer, 5)
-    assert len(written) == before + 10
+    assert written == [(0x203, [0xFF38])] * 5
     await set_number(hass, NUMBER, 0)
     assert written[-2:] == ZERO
     assert state(hass, NUMBER) == "0"
@@ -102,25 +112,23 @@ async def test_action_with_duration(hass: HomeAssistant, freezer: FrozenDateTime
     assert answer["applied"]["active_power"] == -95_000
     assert answer["limit"] == "battery_charge"
     assert answer["ends_at"] is not None
-    assert not answer["dry_run"]
-    assert state(hass, "sensor.refu_ess_setpoint_held_until") == answer["ends_at"]
+    assert state(hass, "sensor.refu_ess_setpoint_active_until") == answer["ends_at"]
     await seconds(hass, freezer, 28)
-    assert written[-2] == (0x203, [0x10000 - 950])
+    assert written[-1] == (0x203, [0x10000 - 950])
     await seconds(hass, freezer, 3)
     assert written[-2:] == ZERO
     event = hass.states.get("event.refu_ess_commands")
     assert event is not None
     assert event.attributes["event_type"] == "lease_ended"
-    assert event.attributes["end"] == "expired"
+    assert event.attributes["reason"] == "expired"
 
 
 @pytest.mark.usefixtures("ready")
-async def test_dry_run(hass: HomeAssistant, written: list[object]) -> None:
-    """A dry run answers the same and writes nothing."""
-    answer = await call(hass, "set_power", respond=True, active_power=-97_000, reactive_power=500, dry_run=True)
+async def test_preview(hass: HomeAssistant, written: list[object]) -> None:
+    """A preview answers the same and writes nothing."""
+    answer = await call(hass, "preview_power", respond=True, active_power=-97_000, reactive_power=500)
     assert answer["applied"]["active_power"] == -95_000
-    assert answer["dry_run"]
-    assert answer["ends_at"] is None
+    assert answer["limit"] == "battery_charge"
     assert written == []
 
 
@@ -194,11 +202,13 @@ async def test_foreign_writer(
     freezer: FrozenDateTimeFactory,
     written: list[object],
 ) -> None:
-    """Somebody else's setpoint ends the lease with an issue, and nothing is written any more."""
+    """A setpoint of another system, seen over 5 s, ends the lease with an issue, and nothing is written after that."""
     await set_number(hass, NUMBER, -20_000)
     unit.on_write(lambda _: unit.holding.update({0x203: 77}))
-    await seconds(hass, freezer, 4)
-    assert ir.async_get(hass).async_get_issue(DOMAIN, "foreign_writer_refu")
+    await seconds(hass, freezer, 8)
+    issue = ir.async_get(hass).async_get_issue(DOMAIN, "foreign_writer_refu")
+    assert issue is not None
+    assert issue.translation_placeholders == {"name": "REFU ESS", "held": "7700", "sent": "-20000"}
     written.clear()
     await seconds(hass, freezer, 30)
     assert written == []
@@ -218,7 +228,7 @@ async def test_other_setpoints(hass: HomeAssistant, ready: MockConfigEntry, unit
 async def test_every_way_out_writes_zero(
     hass: HomeAssistant, ready: MockConfigEntry, written: list[object], way: str
 ) -> None:
-    """Unload, reload, removal and stop end with zero, and nothing follows it."""
+    """Every way out ends with zero, and nothing follows it."""
     await set_number(hass, NUMBER, -20_000)
     written.clear()
     match way:
@@ -238,42 +248,68 @@ async def test_every_way_out_writes_zero(
     assert written == ZERO
 
 
-async def test_setpoint_that_was_there_at_start(
-    hass: HomeAssistant,
-    entry: MockConfigEntry,
-    link: object,
-    unit: MockModbusUnit,
-    written: list[object],
-    hass_storage: dict[str, Any],
-    hass_client: Callable[[], Any],
-    freezer: FrozenDateTimeFactory,
-) -> None:
-    """After a crash nothing is written; the lease and the held setpoint are told, and a person can write zero."""
-    hass_storage[f"{DOMAIN}.{entry.entry_id}"] = {
-        "version": 1,
-        "data": {
-            "lease": {"active_power": 25_000, "owner": "person"},
-            "last_reset": None,
-            "resets": 3,
-            "fault_recovery": False,
-            "soc_protection": False,
-        },
-    }
+def stored(hass_storage: dict[str, Any], lower: float, upper: float) -> None:
+    """Put the record of a run that was interrupted in place."""
+    zero = {"lower": [lower, 0], "upper": [upper, 0], "owner": "person", "taken_at": 1.0}
+    hass_storage[f"{DOMAIN}.refu"] = {"version": 2, "data": {"zero": zero, "resets": 3}}
+
+
+async def set_up(hass: HomeAssistant, entry: MockConfigEntry, freezer: FrozenDateTimeFactory) -> None:
+    """Set the entry up and let it poll for a while."""
     entry.add_to_hass(hass)
     assert await hass.config_entries.async_setup(entry.entry_id)
     await hass.async_block_till_done()
     await seconds(hass, freezer, 30)
-    assert written == []
-    event = hass.states.get("event.refu_ess_commands")
-    assert event is not None
-    assert event.attributes["event_type"] == "lease_interrupted"
-    assert event.attributes["active_power"] == 25_000
+
+
+def event_types(events: list[Event[EventStateChangedData]]) -> list[str]:
+    """Return the types of the events that the event entity showed."""
+    return [
+        event.data["new_state"].attributes["event_type"]
+        for event in events
+        if event.data["new_state"] is not None and "event_type" in event.data["new_state"].attributes
+    ]
+
+
+@pytest.mark.usefixtures("link")
+async def test_zero_of_an_earlier_run_is_paid_at_the_start(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    written: list[object],
+    hass_storage: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """A setpoint that may be ours is zeroed at once, and the events say so; then nothing is owed any longer."""
+    stored(hass_storage, 0, 25_000)
+    events = async_capture_events(hass, EVENT_STATE_CHANGED)
+    await set_up(hass, entry, freezer)
+    assert written == ZERO
+    ours = [one for one in events if one.data["entity_id"] == "event.refu_ess_commands"]
+    assert list(dict.fromkeys(event_types(ours))) == ["lease_interrupted", "zero_paid"]
     assert state(hass, "sensor.refu_ess_error_resets") == "3"
+    assert hass_storage[f"{DOMAIN}.refu"]["data"]["zero"] is None
+
+
+@pytest.mark.usefixtures("link")
+@pytest.mark.parametrize("broken", [False, True])
+async def test_setpoint_that_is_not_ours_is_left_alone_at_the_start(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    written: list[object],
+    hass_storage: dict[str, Any],
+    hass_client: Callable[[], Any],
+    freezer: FrozenDateTimeFactory,
+    broken: bool,
+) -> None:
+    """What an earlier run never sent is not touched; an issue reports it, and a user can write zero."""
+    stored(hass_storage, -20_000, 0)
+    if broken:
+        hass_storage[f"{DOMAIN}.refu"]["data"]["zero"] = {"lower": "x"}
+    await set_up(hass, entry, freezer)
+    assert written == []
     issue = ir.async_get(hass).async_get_issue(DOMAIN, "holds_power_refu")
     assert issue is not None
-    assert issue.translation_placeholders == {"name": "REFU ESS", "power": "25000"}
-    from homeassistant.setup import async_setup_component  # noqa: PLC0415
-
+    assert issue.translation_placeholders == {"name": "REFU ESS", "power": "25000", "reactive_power": "0"}
     assert await async_setup_component(hass, "repairs", {})
     client = await hass_client()
     flow = await (
@@ -283,6 +319,21 @@ async def test_setpoint_that_was_there_at_start(
     assert done["type"] == "create_entry"
     assert written == ZERO
     assert ir.async_get(hass).async_get_issue(DOMAIN, "holds_power_refu") is None
+
+
+@pytest.mark.usefixtures("link")
+async def test_record_of_the_first_release(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    written: list[object],
+    hass_storage: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """The debt that the first release recorded is paid too."""
+    lease = {"active_power": 25_000, "reactive_power": 0, "owner": "person", "taken_at": "2026-11-01T00:00:00+00:00"}
+    hass_storage[f"{DOMAIN}.refu"] = {"version": 1, "data": {"lease": lease, "last_reset": None, "resets": 3}}
+    await set_up(hass, entry, freezer)
+    assert written == ZERO
 
 
 @pytest.mark.parametrize("fault", ["refused", "unloaded"])
@@ -304,32 +355,30 @@ async def test_held_power_that_cannot_be_taken_back(
 
 
 async def test_memory_while_a_lease_is_held(
-    hass: HomeAssistant, ready: MockConfigEntry, hass_storage: dict[str, Any]
+    hass: HomeAssistant, ready: MockConfigEntry, hass_storage: dict[str, Any], freezer: FrozenDateTimeFactory
 ) -> None:
-    """The lease is on disk while it is held, for a crash to find, and gone afterwards."""
+    """The debt is on disk while power is held, for a crash to find, and gone when zero is delivered."""
     await set_number(hass, NUMBER, -20_000)
     kept = hass_storage[f"{DOMAIN}.{ready.entry_id}"]["data"]
-    assert kept["lease"]["active_power"] == -20_000
+    assert kept["zero"]["lower"] == [-20_000, 0]
     await call(hass, "release")
-    await hass.async_block_till_done()
-    assert hass_storage[f"{DOMAIN}.{ready.entry_id}"]["data"]["lease"] is None
+    await seconds(hass, freezer, 2)
+    assert hass_storage[f"{DOMAIN}.{ready.entry_id}"]["data"]["zero"] is None
 
 
-async def test_work_state_switch(
+async def test_start_and_stop_buttons(
     hass: HomeAssistant, ready: MockConfigEntry, unit: MockModbusUnit, written: list[object]
 ) -> None:
-    """The switch stops the system at any time and starts it in Standby alone."""
-    switch = "switch.refu_ess_work_state"
-    assert state(hass, switch) == STATE_ON
+    """One button stops the system at any time, the other starts it only from Standby."""
+    start, stop = "button.refu_ess_start_system", "button.refu_ess_stop_system"
     with pytest.raises(ServiceValidationError) as refused:
-        await call(hass, "switch.turn_on", entity_id=switch)
+        await call(hass, "button.press", entity_id=start)
     assert refused.value.translation_key == "refused_not_standby"
-    await call(hass, "switch.turn_off", entity_id=switch)
+    await call(hass, "button.press", entity_id=stop)
     assert written == [(0x200, [0])]
-    assert state(hass, switch) == STATE_OFF
     unit.input[0x100] = 3
     await ready.runtime_data.async_refresh()
-    await call(hass, "switch.turn_on", entity_id=switch)
+    await call(hass, "button.press", entity_id=start)
     assert written[-1] == (0x200, [1])
 
 
@@ -342,21 +391,58 @@ async def test_operation_mode(hass: HomeAssistant, written: list[object], unit: 
     assert written == [(0x202, [1])]
 
 
-async def notest_error_reset_button(
-    hass: HomeAssistant, ready: MockConfigEntry, written: list[object], monkeypatch: pytest.MonkeyPatch
+async def press_reset(hass: HomeAssistant, freezer: FrozenDateTimeFactory, **data: Any) -> None:
+    """Reset an error by the button, or by the action where it is forced, while time goes by."""
+    if data:
+        reset = call(hass, "reset_error", **data)
+    else:
+        reset = call(hass, "button.press", entity_id="button.refu_ess_reset_error")
+    task = hass.async_create_task(reset)
+    for _ in range(8):
+        await seconds(hass, freezer, 1, wait=False)
+    await task
+
+
+async def test_error_reset(
+    hass: HomeAssistant,
+    ready: MockConfigEntry,
+    unit: MockModbusUnit,
+    written: list[object],
+    freezer: FrozenDateTimeFactory,
 ) -> None:
-    """The button resets once in two hours; the action can force it."""
-    monkeypatch.setattr("custom_components.refu_ess.commander.CONTROL_INTERVAL_SECONDS", 0)
-    button = {"entity_id": "button.refu_ess_reset_error"}
-    await call(hass, "button.press", **button)
+    """An error is reset once in two hours unless forced; a healthy system has nothing to reset."""
+    with pytest.raises(ServiceValidationError) as refused:
+        await press_reset(hass, freezer)
+    assert refused.value.translation_key == "refused_no_error"
+    unit.input[0x100] = 5
+    await press_reset(hass, freezer)
     assert written == [(0x201, [1]), (0x201, [0])]
     assert state(hass, "sensor.refu_ess_error_resets") == "1"
     assert state(hass, "sensor.refu_ess_next_error_reset_allowed") not in ("unknown", STATE_UNAVAILABLE)
     with pytest.raises(ServiceValidationError) as refused:
-        await call(hass, "button.press", **button)
+        await press_reset(hass, freezer)
     assert refused.value.translation_key == "refused_reset_too_soon"
-    await call(hass, "reset_error", force=True)
+    await press_reset(hass, freezer, force=True)
     assert state(hass, "sensor.refu_ess_error_resets") == "2"
+
+
+async def test_error_reset_that_does_not_read_back(
+    hass: HomeAssistant,
+    ready: MockConfigEntry,
+    unit: MockModbusUnit,
+    written: list[object],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """A device that never shows the 1 is an error, and 0 is the last that is written."""
+    unit.input[0x100] = 5
+    unit.on_write(lambda _: unit.holding.update({0x201: 0}))
+    task = hass.async_create_task(call(hass, "reset_error"))
+    for _ in range(25):
+        await seconds(hass, freezer, 1, wait=False)
+    with pytest.raises(HomeAssistantError) as failed:
+        await task
+    assert failed.value.translation_key == "reset_not_taken"
+    assert written[-1] == (0x201, [0])
 
 
 @pytest.mark.usefixtures("ready")
@@ -449,11 +535,16 @@ async def test_lost_device_with_a_lease(
     await set_number(hass, NUMBER, -20_000)
     unit.fail_requests(ModbusConnectionError("gone"))
     await seconds(hass, freezer, 20)
-    assert state(hass, LIMIT) == "nothing_asked"
+    assert state(hass, LIMIT) == "zero_owed"
+    assert state(hass, "sensor.refu_ess_applied_active_power") == "unknown"
+    issues = ir.async_get(hass)
+    assert issues.async_get_issue(DOMAIN, "zero_owed_refu")
     unit.fail_requests(None)
     written.clear()
     await seconds(hass, freezer, 30)
     assert written == ZERO
+    assert state(hass, LIMIT) == "nothing_asked"
+    assert issues.async_get_issue(DOMAIN, "zero_owed_refu") is None
 
 
 @pytest.mark.parametrize(
@@ -478,18 +569,47 @@ async def test_controls_are_configuration(hass: HomeAssistant, ready: MockConfig
         for one in er.async_entries_for_config_entry(er.async_get(hass), ready.entry_id)
         if one.domain in ("button", "number", "select", "switch")
     ]
-    assert len(controls) == 11
+    assert len(controls) == 12
     assert {one.entity_category for one in controls} == {"config"}
 
 
-async def test_polls_slowly_without_a_lease(
-    hass: HomeAssistant, ready: MockConfigEntry, freezer: FrozenDateTimeFactory
+@pytest.mark.parametrize("way", ["disabled polling", "no listener"])
+async def test_lease_ends_although_nothing_polls(
+    hass: HomeAssistant,
+    ready: MockConfigEntry,
+    written: list[object],
+    freezer: FrozenDateTimeFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    way: str,
 ) -> None:
-    """A poll a second is for leases only."""
+    """A lease has a beat of its own, whatever the coordinator's listeners and polling preferences are."""
     coordinator = ready.runtime_data
-    assert coordinator.update_interval == timedelta(seconds=10)
+    if way == "disabled polling":
+        hass.config_entries.async_update_entry(ready, pref_disable_polling=True)
+    else:
+        monkeypatch.setattr(coordinator, "_listeners", {})
+        coordinator._unschedule_refresh()
+    await call(hass, "set_power", active_power=-20_000, duration={"seconds": 30})
+    await seconds(hass, freezer, 10)
+    assert written[-1] == (0x203, [0xFF38])
+    await seconds(hass, freezer, 25)
+    assert written[-2:] == ZERO
+    written.clear()
+    await seconds(hass, freezer, 60)
+    assert written == []
+    monkeypatch.undo()
+
+
+async def test_polls_slowly_without_a_lease(
+    hass: HomeAssistant, ready: MockConfigEntry, unit: MockModbusUnit, freezer: FrozenDateTimeFactory
+) -> None:
+    """A poll a second is only for what is held or owed, and a while after it."""
     await set_number(hass, NUMBER, -20_000)
-    assert coordinator.update_interval == timedelta(seconds=1)
+    unit.read_events.clear()
+    await seconds(hass, freezer, 5)
+    assert len([one for one in unit.read_events if one.address == 0x100]) >= 5
     await call(hass, "release")
-    assert coordinator.update_interval == timedelta(seconds=10)
-    await poll(hass, freezer)
+    await seconds(hass, freezer, 20)
+    unit.read_events.clear()
+    await seconds(hass, freezer, 20)
+    assert len([one for one in unit.read_events if one.address == 0x100]) <= 3

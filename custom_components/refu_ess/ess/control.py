@@ -294,7 +294,7 @@ class Controller:
         """
         async with self._lock:
             self.check_writable()
-            await self.device.async_read(("status", "commands"))
+            await self.device.async_read((*INPUT_BLOCKS, "commands"))
             if not self.device.blocks["status"].available:
                 raise WriteFailedError(Failure.NO_CONNECTION)
             now = self._clock()
@@ -497,16 +497,17 @@ class Controller:
         if not power.is_zero:
             await self._cover(power)
             await self._guarded()
-        reactive = any(power.reactive_var) or not self._reactive_is_zero()
+        reactive = power.is_zero or any(power.reactive_var) or not self._reactive_is_zero()
         self.lease = lease.attempted(self.lease, power, self._clock().monotonic)
         await self._write(lambda: self.device.setpoints[self.phases].async_write(power, reactive=reactive))
         self.lease = lease.acknowledged(self.lease, self._clock().monotonic)
 
     def _reactive_is_zero(self) -> bool:
-        """Whether the reactive setpoints read zero and nothing else was sent to them lately."""
-        held = self.reading().held
-        sent = [one.power for one in self.lease.attempts]
-        return held is not None and not any(held.reactive_var) and not any(any(one.reactive_var) for one in sent)
+        """Whether the reactive setpoints were sent zero, acknowledged it and read zero; no need to repeat it."""
+        held, sent = self.reading().held, self.lease.attempts
+        if held is None or not sent or sent[-1].acknowledged_at is None:
+            return False
+        return not any(held.reactive_var) and not any(any(one.power.reactive_var) for one in sent)
 
     async def _guarded(self) -> None:
         if self.guard.acted is not None:
