@@ -71,7 +71,11 @@ def _setpoint(phases: int, index: int, *, reactive: bool) -> SetpointDescription
         index=index,
         phases=phases,
         part=Part.ESS,
-        needs=("phase_setpoints" if phases > 1 else "total_setpoints",),
+        needs=tuple(
+            f"set_{kind}_power{one}"
+            for kind in ("active", "reactive")
+            for one in (("_l1", "_l2", "_l3") if phases > 1 else ("",))
+        ),
         entity_category=EntityCategory.CONFIG,
     )
 
@@ -94,7 +98,6 @@ CONTROL_SENSORS = (
         suggested_display_precision=1,
         value_fn=lambda commander: commander.controller.decision.power.total_active_w,
         part=Part.ESS,
-        needs=(),
     ),
     ControlSensorDescription(
         key="binding_limit",
@@ -103,7 +106,6 @@ CONTROL_SENSORS = (
         options=[limit.value for limit in Limit],
         value_fn=lambda commander: commander.controller.limit.value,
         part=Part.ESS,
-        needs=(),
     ),
     ControlSensorDescription(
         key="lease_end",
@@ -111,7 +113,6 @@ CONTROL_SENSORS = (
         device_class=SensorDeviceClass.TIMESTAMP,
         value_fn=lambda commander: commander.lease_end,
         part=Part.ESS,
-        needs=(),
     ),
     ControlSensorDescription(
         key="next_error_reset",
@@ -119,7 +120,6 @@ CONTROL_SENSORS = (
         device_class=SensorDeviceClass.TIMESTAMP,
         value_fn=lambda commander: commander.next_reset,
         part=Part.ESS,
-        needs=(),
         entity_category=EntityCategory.DIAGNOSTIC,
     ),
     ControlSensorDescription(
@@ -128,15 +128,12 @@ CONTROL_SENSORS = (
         state_class=SensorStateClass.TOTAL_INCREASING,
         value_fn=lambda commander: commander.controller.resets.count,
         part=Part.ESS,
-        needs=(),
         entity_category=EntityCategory.DIAGNOSTIC,
     ),
 )
 
 BUTTONS = tuple(
-    ControlButtonDescription(
-        key=key, translation_key=key, part=Part.ESS, needs=(), entity_category=EntityCategory.CONFIG
-    )
+    ControlButtonDescription(key=key, translation_key=key, part=Part.ESS, entity_category=EntityCategory.CONFIG)
     for key in ("release_setpoint", "reset_error")
 )
 
@@ -145,13 +142,11 @@ SWITCHES = (
         key="work_state",
         translation_key="work_state",
         part=Part.ESS,
-        needs=("commands",),
+        needs=("set_work_state",),
         entity_category=EntityCategory.CONFIG,
     ),
     *(
-        ControlSwitchDescription(
-            key=key, translation_key=key, part=Part.ESS, needs=(), entity_category=EntityCategory.CONFIG
-        )
+        ControlSwitchDescription(key=key, translation_key=key, part=Part.ESS, entity_category=EntityCategory.CONFIG)
         for key in ("soc_protection", "fault_recovery")
     ),
 )
@@ -161,7 +156,7 @@ SELECT = ControlSelectDescription(
     translation_key="operation_mode",
     options=[mode.slug for mode in OperationMode],
     part=Part.ESS,
-    needs=("commands",),
+    needs=("set_operation_mode",),
     entity_category=EntityCategory.CONFIG,
 )
 
@@ -178,7 +173,6 @@ EVENT = ControlEventDescription(
         "write_failed",
     ],
     part=Part.ESS,
-    needs=(),
 )
 
 DESCRIPTIONS: Mapping[str, tuple[Placed, ...]] = {

@@ -8,7 +8,6 @@ from typing import override
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant, callback
-from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from modbus_connection import ModbusError
 
 from .commander import Commander
@@ -52,6 +51,7 @@ from .issues import (
     async_show_layout_issue,
 )
 from .memory import Memory
+from .updates import PictureCoordinator
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -94,16 +94,15 @@ def soc_settings_of(site: Site) -> SocSettings:
     return SocSettings(min_soc=site.min_soc, charge_soc=site.effective_charge_soc, max_soc=site.max_soc)
 
 
-class RefuEssCoordinator(DataUpdateCoordinator[None]):
-    """Polls one ESS, every second while a command is held. What it read is in `device`."""
+class RefuEssCoordinator(PictureCoordinator):
+    """Polls one ESS, every second while a command is held. What it read is in `data`."""
 
     config_entry: RefuEssConfigEntry
 
     def __init__(self, hass: HomeAssistant, entry: RefuEssConfigEntry, device: RefuEss, memory: Memory) -> None:
         """Poll as often as the entry's options say."""
         self._interval = timedelta(seconds=entry.options.get(CONF_POLL_INTERVAL, DEFAULT_POLL_INTERVAL_SECONDS))
-        super().__init__(hass, _LOGGER, config_entry=entry, name=entry.title, update_interval=self._interval)
-        self.device = device
+        super().__init__(hass, _LOGGER, entry, device, self._interval)
         controller = Controller(
             device,
             clock=time.monotonic,
@@ -120,10 +119,11 @@ class RefuEssCoordinator(DataUpdateCoordinator[None]):
         """The ESS in the device registry, once it is registered."""
         self._failed_blocks: set[str] = set()
         self._held_at_start: Power | None = None
+        self._commanded: tuple[object, ...] = ()
         self.commander.async_listen(self._tell)
 
     @override
-    async def _async_update_data(self) -> None:
+    async def _async_poll(self) -> None:
         controller = self.commander.controller
         try:
             await self.device.async_poll(also=controller.blocks_to_read)
@@ -134,8 +134,29 @@ class RefuEssCoordinator(DataUpdateCoordinator[None]):
             self.update_interval = (
                 min(self._interval, timedelta(seconds=CONTROL_INTERVAL_SECONDS)) if controller.busy else self._interval
             )
+            self._compare_commands()
         self._log_block_changes()
         self._show_issues()
+
+    def _compare_commands(self) -> None:
+        """Note that what is commanded has changed: no picture holds it."""
+        controller = self.commander.controller
+        commanded = (
+            controller.decision,
+            controller.limit,
+            controller.lease,
+            controller.resets.count,
+            self.commander.next_reset,
+            controller.recovery is None,
+            controller.soc_settings is None,
+        )
+        if commanded != self._commanded:
+            self._commanded = commanded
+            self._changed |= self._commanded_keys
+
+    @property
+    def _commanded_keys(self) -> set[str]:
+        return {key for key in self._watchers if key not in self.data.values}
 
     def _show_issues(self) -> None:
         """Show what a person should decide or mend, and take back what is settled."""
@@ -160,8 +181,7 @@ class RefuEssCoordinator(DataUpdateCoordinator[None]):
         if event.kind == "lease_taken":
             for kind in (ISSUE_FOREIGN_WRITER, ISSUE_WRITE_FAILED):
                 async_show_issue(self.hass, self.config_entry, kind, present=False)
-        # A poll that fails as the one before tells no entity, but what is commanded may have changed with it.
-        self.async_update_listeners()
+        self.async_changed(self._commanded_keys)
 
     def _log_block_changes(self) -> None:
         """Log once when a block falls silent while others answer, and once when it is back."""
@@ -185,4 +205,3 @@ class RefuEssCoordinator(DataUpdateCoordinator[None]):
         self.device.site = site_of(self.config_entry)
         if self.commander.controller.soc_settings is not None:
             self.commander.controller.soc_settings = soc_settings_of(self.device.site)
-        self.async_update_listeners()

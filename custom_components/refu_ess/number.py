@@ -51,7 +51,7 @@ class RefuEssNumber(ShownNumber):
 
     @override
     def _read(self) -> Shown:
-        return Shown(True, self.coordinator.device.value(self.entity_description.entry))
+        return Shown(True, self.coordinator.data.values[self.entity_description.key])
 
     @override
     async def async_set_native_value(self, value: float) -> None:

@@ -4,11 +4,11 @@ The register facts come from the project's channel table and register map; what 
 """
 
 from .alarms import ALARMS, counts_as, is_active
+from .block import Block, Piece
 from .catalogue import (
     BITS,
     BITS_BY_WORD,
     BLOCKS,
-    CHANNELS,
     INPUT_BLOCKS,
     REGISTER_CHANNELS,
     SETTING_BLOCKS,
@@ -16,10 +16,12 @@ from .catalogue import (
     ChannelEntry,
 )
 from .control import Controller, End, Event, Lease, Resets
-from .derived import CONDITIONS, DERIVED, Condition
-from .device import Block, RefuEss
+from .derived import CHANNELS, CONDITIONS, DERIVED, NO_ALARM, Condition
+from .device import RefuEss
 from .enums import Code, InverterStatusLayout, OperationMode, SystemState, WorkState
 from .facts import Bit, Category, Channel, Part, Role, Severity
+from .link import LinkStatistics
+from .picture import COMPUTED, Exposure, Picture, develop
 from .power import Decision, Limit, Power, Settings as ControlSettings
 from .probe import Finding, async_probe
 from .recovery import Recovery
@@ -33,10 +35,12 @@ __all__ = [
     "BITS_BY_WORD",
     "BLOCKS",
     "CHANNELS",
+    "COMPUTED",
     "CONDITIONS",
     "DERIVED",
     "INPUT_BLOCKS",
     "MAXIMUM_BATTERY_GROUPS",
+    "NO_ALARM",
     "REGISTER_CHANNELS",
     "SETTING_BLOCKS",
     "Bit",
@@ -52,12 +56,16 @@ __all__ = [
     "Decision",
     "End",
     "Event",
+    "Exposure",
     "Finding",
     "InverterStatusLayout",
     "Lease",
     "Limit",
+    "LinkStatistics",
     "OperationMode",
     "Part",
+    "Picture",
+    "Piece",
     "Power",
     "Recovery",
     "RefuEss",
@@ -72,5 +80,6 @@ __all__ = [
     "WriteFailedError",
     "async_probe",
     "counts_as",
+    "develop",
     "is_active",
 ]
