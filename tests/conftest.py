@@ -73,6 +73,13 @@ def _custom_integrations(enable_custom_integrations: None) -> None:
     """Let Home Assistant load the integration from this repository."""
 
 
+@pytest.fixture(autouse=True)
+def _short_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give up a debt that cannot be paid after a moment; Home Assistant's teardown would wait for it."""
+    monkeypatch.setattr("custom_components.refu_ess.ess.control.WAY_OUT_S", 0.3)
+    monkeypatch.setattr("custom_components.refu_ess.ess.control.WAY_OUT_PAUSE_S", 0.05)
+
+
 @pytest.fixture
 def snapshot(snapshot: SnapshotAssertion) -> SnapshotAssertion:
     """Leave out of a snapshot what differs from run to run."""

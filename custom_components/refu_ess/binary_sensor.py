@@ -31,24 +31,12 @@ class RefuEssBinarySensor(RefuEssEntity, BinarySensorEntity):
 
     entity_description: RefuEssBinarySensorDescription
 
-    @property
-    @override
-    def _reachable(self) -> bool:
-        if self.entity_description.entry is not None:
-            return super()._reachable
-        # An alarm of the block that was read must show although the other block was not.
-        device = self.coordinator.device
-        return any(device.available((block,)) for block in self.entity_description.needs)
-
     @override
     def _read(self) -> Shown:
-        device, entry = self.coordinator.device, self.entity_description.entry
-        if entry is None:
-            return Shown(True, device.condition(self.entity_description.key))
-        value = device.bit(entry)
-        if entry.bit.severity is Severity.READY and value is not None:
-            value = not value
-        return Shown(True, value)
+        description = self.entity_description
+        value: bool | None = self.coordinator.data.values[description.key]
+        inverted = description.entry is not None and description.entry.bit.severity is Severity.READY
+        return Shown(True, not value if inverted and value is not None else value)
 
     @property
     @override

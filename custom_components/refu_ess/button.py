@@ -33,7 +33,6 @@ def _button(
         key=key,
         translation_key=key,
         part=Part.ESS,
-        needs=(),
         entity_category=EntityCategory.CONFIG,
         press_fn=press_fn,
     )

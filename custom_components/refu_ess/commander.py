@@ -212,6 +212,20 @@ class Commander:
             return None
         return state.decision.power.total_active_w
 
+    @property
+    def shown(self) -> tuple[object, ...]:
+        """Everything that control entities show; different if any of them has to be written."""
+        controller = self.controller
+        return (
+            self.lease,
+            self.applied_w,
+            controller.limit,
+            self.next_reset,
+            controller.resetting.resets.count,
+            controller.recovery is None,
+            controller.soc_settings is None,
+        )
+
     def diagnostics(self) -> dict[str, Any]:
         """What is in force and the most recent writes."""
         controller = self.controller

@@ -8,7 +8,6 @@ from typing import override
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
 from homeassistant.helpers.event import async_call_later
-from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from modbus_connection import ModbusError
 
 from .commander import Commander, now
@@ -43,6 +42,7 @@ from .ess import (
 )
 from .issues import Issues
 from .memory import Memory
+from .updates import PictureCoordinator
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ def soc_settings_of(site: Site) -> SocSettings:
     return SocSettings(min_soc=site.min_soc, charge_soc=site.effective_charge_soc, max_soc=site.max_soc)
 
 
-class RefuEssCoordinator(DataUpdateCoordinator[None]):
+class RefuEssCoordinator(PictureCoordinator):
     """Polls one ESS: every second while something is held or owed, whoever listens, else as the options say."""
 
     config_entry: RefuEssConfigEntry
@@ -98,8 +98,7 @@ class RefuEssCoordinator(DataUpdateCoordinator[None]):
     ) -> None:
         """Take the device, and the record of the last run with the file that the next is kept in."""
         interval = timedelta(seconds=entry.options.get(CONF_POLL_INTERVAL, DEFAULT_POLL_INTERVAL_SECONDS))
-        super().__init__(hass, _LOGGER, config_entry=entry, name=entry.title, update_interval=interval)
-        self.device = device
+        super().__init__(hass, _LOGGER, entry, device, interval)
         controller = Controller(
             device,
             clock=now,
@@ -116,11 +115,12 @@ class RefuEssCoordinator(DataUpdateCoordinator[None]):
         self.device_id: str
         """The ESS in the device registry, once it is registered."""
         self._failed_blocks: set[str] = set()
+        self._shown: tuple[object, ...] = ()
         self._cancel_beat: CALLBACK_TYPE | None = None
         entry.async_on_unload(self._stop_beat)
 
     @override
-    async def _async_update_data(self) -> None:
+    async def _async_poll(self) -> None:
         began = self.hass.loop.time()
         try:
             await self.device.async_poll(also=self.commander.controller.blocks_to_read)
@@ -128,9 +128,8 @@ class RefuEssCoordinator(DataUpdateCoordinator[None]):
             raise update_failed(err) from err
         finally:
             await self.commander.async_cycle()
+            self._note_control()
             self._schedule_beat(began)
-            # A poll that fails as the one before calls no listener, but what is commanded may have changed with it.
-            self._async_commanded()
         self._log_block_changes()
 
     # The beat of control. The coordinator polls only for listeners, and only if its user wants polling; a lease must
@@ -157,11 +156,18 @@ class RefuEssCoordinator(DataUpdateCoordinator[None]):
 
     @callback
     def _async_commanded(self) -> None:
-        """Show the effect of a command or of a cycle."""
-        self.issues.async_update()
+        """Show the effect of a command."""
+        self._note_control()
         self.async_update_listeners()
         if self._cancel_beat is None:
             self._schedule_beat()
+
+    def _note_control(self) -> None:
+        """Note whether anything of control has changed: no picture holds it."""
+        self.issues.async_update()
+        if (shown := self.commander.shown) != self._shown:
+            self._shown = shown
+            self._changed |= {key for key in self._watchers if key not in self.data.values}
 
     def _log_block_changes(self) -> None:
         """Log once when a block falls silent while others answer, and once when it is back."""

@@ -5,6 +5,7 @@ The only file that knows both. The `entity` parts of `translations/en.json` and 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 from homeassistant.components.binary_sensor import BinarySensorDeviceClass, BinarySensorEntityDescription
@@ -25,9 +26,7 @@ from homeassistant.const import (
 from homeassistant.helpers.entity import EntityDescription
 
 from .const import CONF_CHARGE_SOC, CONF_MAX_SOC, CONF_MIN_SOC
-from .ess import ALARMS, BITS, CHANNELS, CONDITIONS, BitEntry, ChannelEntry, Part, Role, Severity
-
-NO_ALARM = "none"
+from .ess import ALARMS, BITS, CHANNELS, CONDITIONS, NO_ALARM, BitEntry, ChannelEntry, Part, Role, Severity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +36,13 @@ class Placed(EntityDescription):
     part: Part
     group: int | None = None
     """The battery group that it speaks for."""
-    needs: tuple[str, ...]
-    """The blocks of registers that it is read with."""
+    needs: tuple[str, ...] = ()
+    """The keys of the picture that it is shown with beside its own."""
+
+    @cached_property
+    def keys(self) -> frozenset[str]:
+        """What it shows: it is looked at when one of these keys changed."""
+        return frozenset({self.key, *self.needs})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +176,6 @@ def _sensor(entry: ChannelEntry) -> RefuEssSensorDescription:
         key=entry.key,
         translation_key=entry.key,
         part=entry.channel.part,
-        needs=entry.needs,
         entry=entry,
         **words,
     )
@@ -206,7 +209,6 @@ def _bit_sensor(entry: BitEntry) -> RefuEssBinarySensorDescription:
         translation_key=entry.key,
         part=entry.bit.part,
         group=entry.bit.group,
-        needs=(entry.block,),
         entry=entry,
         device_class=_bit_class(entry),
         entity_category=EntityCategory.DIAGNOSTIC,
@@ -219,7 +221,6 @@ CONDITION_SENSORS = tuple(
         key=key,
         translation_key=key,
         part=condition.part,
-        needs=condition.needs,
         device_class=BinarySensorDeviceClass.BATTERY_CHARGING if key == "charging" else BinarySensorDeviceClass.PROBLEM,
     )
     for key, condition in CONDITIONS.items()
@@ -233,7 +234,6 @@ NUMBERS = tuple(
         key=entry.key,
         translation_key=entry.key,
         part=entry.channel.part,
-        needs=(),
         entry=entry,
         device_class=NumberDeviceClass.BATTERY,
         entity_category=EntityCategory.CONFIG,

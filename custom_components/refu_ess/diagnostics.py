@@ -1,6 +1,5 @@
 """The diagnostics download: everything that was read, as words and as values, and how the link is doing."""
 
-from dataclasses import asdict
 from typing import Any
 
 from homeassistant.components.diagnostics import async_redact_data
@@ -10,7 +9,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
 
 from .coordinator import RefuEssConfigEntry
-from .ess import BITS_BY_WORD, CHANNELS, CONDITIONS, ChannelEntry, Code, RefuEss
+from .ess import BITS_BY_WORD, CHANNELS, CONDITIONS, ChannelEntry, Code, Picture
 
 TO_REDACT = {CONF_HOST, CONF_DEVICE}
 SHOW_ALARMS = ("fault", "warning", "active_alarms", "most_severe_alarm")
@@ -26,7 +25,7 @@ async def async_get_config_entry_diagnostics(hass: HomeAssistant, entry: RefuEss
     }
     if entry.state is not ConfigEntryState.LOADED:
         return about  # nothing was ever read, and why is what people want to know
-    device = entry.runtime_data.device
+    device, picture = entry.runtime_data.device, entry.runtime_data.data
     registry = er.async_get(hass)
     entities = {
         registered.unique_id.removeprefix(f"{entry.entry_id}_"): registered.entity_id
@@ -36,26 +35,31 @@ async def async_get_config_entry_diagnostics(hass: HomeAssistant, entry: RefuEss
     derived = {}
     for channel in CHANNELS:
         if channel.channel.channel is not None:
-            channels[channel.channel.channel] = _channel(device, channel, entities)
+            channels[channel.channel.channel] = _channel(picture, channel, entities)
         else:
-            derived[channel.key] = _plain(device.value(channel))
+            derived[channel.key] = _plain(picture.values[channel.key])
     statistics = device.unit.statistics
     return about | {
         "channels": channels,
         "derived": derived,
-        "conditions": {key: device.condition(key) for key in CONDITIONS},
+        "conditions": {key: picture.values[key] for key in CONDITIONS},
         "unknown_bits": {key: f"0x{mask:04X}" for key, mask in device.unknown_bits.items()},
         "doubts": dict(device.plausibility.doubts),
         "inverter_status_layout": {
             "chosen": device.layout.chosen.slug,
-            "suggested": None if device.suggested_layout is None else device.suggested_layout.slug,
+            "suggested": None if picture.suggested_layout is None else picture.suggested_layout.slug,
         },
         "blocks": {
             name: {"available": block.available, "error": type(block.failure).__name__ if block.failure else None}
             for name, block in device.blocks.items()
         },
         "control": entry.runtime_data.commander.diagnostics(),
-        "link": {**asdict(statistics), "errors": dict(statistics.errors), "connected": device.unit.connected},
+        "link": {
+            "requests": statistics.requests,
+            "reconnects": statistics.reconnects,
+            "errors": dict(statistics.errors),
+            "connected": device.unit.connected,
+        },
     }
 
 
@@ -63,20 +67,32 @@ def _plain(value: Any) -> Any:
     return value.label if isinstance(value, Code) else value
 
 
-def _channel(device: RefuEss, channel: ChannelEntry, entities: dict[str, str]) -> dict[str, Any]:
+def _raw(picture: Picture, channel: ChannelEntry) -> list[int]:
+    """Return the words of a channel's last good reading, empty if there are none."""
+    if channel.block is None or channel.field is None:
+        return []
+    words = picture.words[channel.block]
+    return [
+        words[address]
+        for address in range(channel.field.address, channel.field.address + channel.field.count)
+        if address in words
+    ]
+
+
+def _channel(picture: Picture, channel: ChannelEntry, entities: dict[str, str]) -> dict[str, Any]:
     """Return one channel with all that shows it."""
     shown_by = [channel.key, *(bit.key for bit in BITS_BY_WORD.get(channel.key, ()))]
     if channel.channel.channel == "Warning":
         shown_by = list(SHOW_ALARMS)
     found: dict[str, Any] = {
-        "raw": device.words(channel),
-        "value": _plain(device.value(channel)),
+        "raw": _raw(picture, channel),
+        "value": _plain(picture.values[channel.key]),
         "unit": channel.unit,
-        "available": device.available(channel.needs),
+        "available": picture.available(channel.key),
         "entities": [entities[key] for key in shown_by if key in entities],
     }
     if channel.key in BITS_BY_WORD:
-        found["bits"] = [bit.bit.text for bit in BITS_BY_WORD[channel.key] if device.bit(bit)]
+        found["bits"] = [bit.bit.text for bit in BITS_BY_WORD[channel.key] if picture.values[bit.key]]
     if channel.channel.channel == "Warning":
-        found["bits"] = [alarm.bit.text for alarm in device.active_alarms]
+        found["bits"] = [alarm.bit.text for alarm in picture.alarms]
     return found

@@ -58,23 +58,19 @@ class RefuEssEntity(CoordinatorEntity[RefuEssCoordinator]):
 
     def __init__(self, coordinator: RefuEssCoordinator, description: Placed) -> None:
         """Take the identity from the config entry: the device has no serial number."""
-        super().__init__(coordinator)
+        super().__init__(coordinator, description.keys)
         self.entity_description = description
         self._attr_unique_id = f"{coordinator.config_entry.entry_id}_{description.key}"
         self._attr_device_info = part_device_info(coordinator, description.part, description.group)
         self._shown = self._look()
 
-    @property
-    def _reachable(self) -> bool:
-        """Whether the blocks that it is read with were read."""
-        return self.coordinator.device.available(self.entity_description.needs)
-
     @abstractmethod
     def _read(self) -> Shown:
-        """Return what to show while it is reachable."""
+        """Return what to show while it is available."""
 
     def _look(self) -> Shown:
-        return self._read() if self._reachable else Shown(available=False)
+        gone = not self.entity_description.keys.isdisjoint(self.coordinator.data.unavailable)
+        return Shown(available=False) if gone else self._read()
 
     @property
     @override

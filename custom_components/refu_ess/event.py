@@ -26,7 +26,6 @@ EVENTS = (
         translation_key="commands",
         event_types=[kind.value for kind in EventKind],
         part=Part.ESS,
-        needs=(),
     ),
 )
 

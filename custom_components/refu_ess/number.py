@@ -16,6 +16,7 @@ from .errors import translated
 from .ess import Part, Power
 
 PARALLEL_UPDATES = 1
+SUFFIXES = {1: ("",), 3: ("_l1", "_l2", "_l3")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,11 @@ def _active(key: str, phases: int, index: int) -> SetpointDescription:
         value_fn=lambda power: power.active_w[index],
         set_fn=lambda power, value: replace(power, active_w=_replaced(power.active_w, index, value)),
         part=Part.ESS,
-        needs=(),
+        needs=(
+            "system_state",
+            "soc",
+            *(f"set_{kind}_power{suffix}" for kind in ("active", "reactive") for suffix in SUFFIXES[phases]),
+        ),
         entity_category=EntityCategory.CONFIG,
     )
 
@@ -94,7 +99,7 @@ class RefuEssNumber(RefuEssEntity, NumberEntity):
 
     @override
     def _read(self) -> Shown:
-        return Shown(True, self.coordinator.device.value(self.entity_description.entry))
+        return Shown(True, self.coordinator.data.values[self.entity_description.key])
 
     @override
     async def async_set_native_value(self, value: float) -> None:
@@ -125,6 +130,10 @@ class RefuEssSetpoint(RefuEssEntity, NumberEntity):
     @override
     def native_min_value(self) -> float:
         return -self.native_max_value
+
+    @override
+    def _look(self) -> Shown:
+        return self._read()  # it stays usable where its registers cannot be read
 
     @override
     def _read(self) -> Shown:

@@ -28,7 +28,6 @@ class ControlSensorDescription(Placed, SensorEntityDescription):
     """A value of control."""
 
     part: Part = Part.ESS
-    needs: tuple[str, ...] = ()
     value_fn: Callable[[Commander], Any]
     available_fn: Callable[[Commander], bool] = lambda _: True
 
@@ -93,15 +92,14 @@ class RefuEssSensor(RefuEssEntity, SensorEntity):
 
     @override
     def _read(self) -> Shown:
-        device, entry = self.coordinator.device, self.entity_description.entry
-        value = device.value(entry)
-        if entry.codes is not None and (words := device.words(entry)):
-            # A code that no source names is unknown, but can still be seen.
-            return Shown(True, value.slug if isinstance(value, Code) else None, {"code": words[0]})
+        picture, key = self.coordinator.data, self.entity_description.key
+        value = picture.values[key]
         if isinstance(value, Code):
-            return Shown(True, value.slug)
-        if entry.key == "active_alarms":
-            return Shown(True, value, {"alarms": [alarm.bit.text for alarm in device.active_alarms]})
+            value = value.slug
+        if key in picture.codes:  # a code that no source names is unknown, but can still be seen
+            return Shown(True, value, {"code": picture.codes[key]})
+        if key == "active_alarms":
+            return Shown(True, value, {"alarms": [alarm.bit.text for alarm in picture.alarms]})
         return Shown(True, value)
 
     @property

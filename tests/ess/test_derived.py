@@ -47,7 +47,7 @@ CHANNEL = {entry.key: entry for entry in CHANNELS}
 )
 async def test_value(key: str, words: dict[int, int], expected: Any) -> None:
     """Each value is what a person would compute."""
-    assert (await polled(words)).value(CHANNEL[key]) == expected
+    assert (await polled(words)).picture.values[key] == expected
 
 
 async def test_energies_follow_the_capacity(unit: MockModbusUnit) -> None:
@@ -55,22 +55,22 @@ async def test_energies_follow_the_capacity(unit: MockModbusUnit) -> None:
     unit.input[0x121] = 33
     device = RefuEss(unit, Site(capacity=12_345, min_soc=20))
     await device.async_poll()
-    found = {key: device.value(CHANNEL[key]) for key in ("stored_energy", "energy_above_reserve", "energy_to_full")}
+    found = {key: device.picture.values[key] for key in ("stored_energy", "energy_above_reserve", "energy_to_full")}
     assert found == {"stored_energy": 4.07, "energy_above_reserve": 1.6, "energy_to_full": 8.27}
 
 
 @pytest.mark.parametrize("key", ["time_to_full", "cell_voltage_spread", "full_cycles", "round_trip_efficiency"])
 async def test_unknown_stays_unknown(key: str) -> None:
     """Before anything was read nothing can be computed."""
-    assert (await polled({}, times=0)).value(CHANNEL[key]) is None
+    assert (await polled({}, times=0)).picture.values[key] is None
 
 
 @pytest.mark.parametrize(("word", "charging"), [(0x10000 - 1, True), (0, False), (1, False)])
 async def test_charging(word: int, charging: bool) -> None:
     """Negative active power is charging."""
-    assert (await polled({0x10D: word})).condition("charging") is charging
+    assert (await polled({0x10D: word})).picture.values["charging"] is charging
 
 
 async def test_charging_is_unknown_at_first() -> None:
     """Before anything was read it is not known."""
-    assert (await polled({}, times=0)).condition("charging") is None
+    assert (await polled({}, times=0)).picture.values["charging"] is None

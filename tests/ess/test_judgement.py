@@ -16,7 +16,7 @@ from custom_components.refu_ess.ess import CHANNELS, InverterStatusLayout, RefuE
 from custom_components.refu_ess.ess.layout import LayoutEvidence
 from custom_components.refu_ess.ess.plausibility import Counted
 
-from .conftest import Clock
+from .conftest import Clock, alarms
 
 CHANNEL = {entry.key: entry for entry in CHANNELS}
 
@@ -120,13 +120,12 @@ async def test_held_counter_is_counted(
     for _ in range(2):
         clock.now += 10
         await device.async_poll()
-    assert device.value(CHANNEL["battery_charge_energy"]) == 500
-    assert device.number("battery_charge_energy") == 500
+    assert device.picture.values["battery_charge_energy"] == 500
     assert device.plausibility.doubts == {"battery_charge_energy": 2}
     unit.input[0x126] = 501
     clock.now += 10
     await device.async_poll()
-    assert device.value(CHANNEL["battery_charge_energy"]) == 501
+    assert device.picture.values["battery_charge_energy"] == 501
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
     assert caplog.records[0].getMessage() == "Implausible battery_charge_energy: read 0, showing 500"
 
@@ -135,11 +134,11 @@ async def test_soc_above_100(device: RefuEss, unit: MockModbusUnit) -> None:
     """A state of charge above 100 % is unknown, and so is what follows from it."""
     unit.input[0x121] = 101
     await device.async_poll()
-    assert device.value(CHANNEL["soc"]) is None
-    assert device.value(CHANNEL["stored_energy"]) is None
+    assert device.picture.values["soc"] is None
+    assert device.picture.values["stored_energy"] is None
     unit.input[0x121] = 100
     await device.async_poll()
-    assert device.value(CHANNEL["soc"]) == 100
+    assert device.picture.values["soc"] == 100
 
 
 @pytest.mark.parametrize(
@@ -163,13 +162,13 @@ async def test_battery_voltage(
     """While running, a battery voltage more than 10 % from its twin is not shown as truth."""
     unit.input.update({0x100: state, 0x11E: battery, 0x108: inverter})
     await device.async_poll()
-    assert device.value(CHANNEL["battery_voltage"]) == shown
+    assert device.picture.values["battery_voltage"] == shown
 
 
 def observe(device: RefuEss, evidence: LayoutEvidence, times: int) -> InverterStatusLayout | None:
     """Show the evidence so many polls."""
     for _ in range(times):
-        evidence.observe(device.status)
+        evidence.observe(device.blocks["status"].readings)
     return evidence.suggested
 
 
@@ -209,7 +208,7 @@ async def test_layout_is_confirmed(device: RefuEss, unit: MockModbusUnit, word: 
     found = []
     for _ in range(4):
         found.append(evidence.confirmed)
-        evidence.observe(device.status)
+        evidence.observe(device.blocks["status"].readings)
     assert found == [False, False, False, confirmed]
     assert not (evidence.confirmed and evidence.suggested)
 
@@ -221,7 +220,7 @@ async def test_layout_evidence_begins_anew(device: RefuEss, unit: MockModbusUnit
     for word in (1 << 13, 1 << 13, 1 << 14, 1 << 13, 1 << 13):
         unit.input[0x103] = word
         await device.async_poll()
-        evidence.observe(device.status)
+        evidence.observe(device.blocks["status"].readings)
     assert evidence.suggested is None
 
 
@@ -229,12 +228,12 @@ async def test_disproved_layout_hides_its_bits(device: RefuEss, unit: MockModbus
     """Once the layout is disproved its doubtful bits are unknown, and no alarm."""
     unit.input.update({0x103: 1 << 13 | 1 << 8, 0x10D: 250})
     await device.async_poll()
-    assert "inverter_warning" in device.alarms()
+    assert "inverter_warning" in alarms(device)
     for _ in range(2):
         clock.now += 1
         await device.async_poll()
     assert device.suggested_layout is InverterStatusLayout.SHIFTED
-    assert device.alarms() == ()
+    assert alarms(device) == ()
 
 
 async def test_probe_of_a_healthy_system(unit: MockModbusUnit) -> None:

@@ -156,7 +156,7 @@ def test_channels_without_a_register() -> None:
     assert computed == {name for name, channel in elsewhere.items() if channel["table"] == "computed"}
     for name, entry in site.items():
         assert (entry.unit or "") == elsewhere[name]["unit_effective"], name
-        assert (entry.block, entry.field, entry.needs) == (None, None, ()), name
+        assert (entry.block, entry.field) == (None, None), name
 
 
 def test_what_the_warning_channel_lists_is_an_alarm() -> None:

@@ -4,11 +4,11 @@ The register facts come from the project's channel table and register map; what 
 """
 
 from .alarms import ALARMS, counts_as, is_active
+from .block import Block, Piece
 from .catalogue import (
     BITS,
     BITS_BY_WORD,
     BLOCKS,
-    CHANNELS,
     INPUT_BLOCKS,
     REGISTER_CHANNELS,
     SETTING_BLOCKS,
@@ -16,8 +16,8 @@ from .catalogue import (
     ChannelEntry,
 )
 from .control import Controller
-from .derived import CONDITIONS, DERIVED, Condition
-from .device import Block, RefuEss
+from .derived import CHANNELS, CONDITIONS, DERIVED, NO_ALARM, Condition
+from .device import RefuEss
 from .enums import Code, InverterStatusLayout, OperationMode, SystemState, WorkState
 from .error_reset import Outcome as ResetOutcome
 from .events import Event, EventKind
@@ -25,7 +25,9 @@ from .facts import Bit, Category, Channel, Part, Role, Severity
 from .guarding import Guard, NoGuard
 from .lease import End, Lease
 from .limit import Limit
+from .link import LinkStatistics
 from .moment import Moment
+from .picture import COMPUTED, Exposure, Picture, develop
 from .power import Decision, Settings as ControlSettings
 from .probe import Finding, async_probe
 from .record import Record
@@ -40,10 +42,12 @@ __all__ = [
     "BITS_BY_WORD",
     "BLOCKS",
     "CHANNELS",
+    "COMPUTED",
     "CONDITIONS",
     "DERIVED",
     "INPUT_BLOCKS",
     "MAXIMUM_BATTERY_GROUPS",
+    "NO_ALARM",
     "REGISTER_CHANNELS",
     "SETTING_BLOCKS",
     "Bit",
@@ -60,16 +64,20 @@ __all__ = [
     "End",
     "Event",
     "EventKind",
+    "Exposure",
     "Failure",
     "Finding",
     "Guard",
     "InverterStatusLayout",
     "Lease",
     "Limit",
+    "LinkStatistics",
     "Moment",
     "NoGuard",
     "OperationMode",
     "Part",
+    "Picture",
+    "Piece",
     "Power",
     "Record",
     "RefuEss",
@@ -85,5 +93,6 @@ __all__ = [
     "WriteFailedError",
     "async_probe",
     "counts_as",
+    "develop",
     "is_active",
 ]

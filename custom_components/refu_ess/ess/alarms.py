@@ -1,15 +1,21 @@
 """Which bits can be an alarm, and in which order of severity."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from .catalogue import BITS, BitEntry
 from .facts import Severity
 
 _RANK = {severity: rank for rank, severity in enumerate(Severity)}
 
+
+def severity_rank(entry: BitEntry) -> int:
+    """How severe an alarm is: 0 is the worst."""
+    return _RANK[entry.bit.severity]
+
+
 ALARMS: tuple[BitEntry, ...] = tuple(
-    sorted(
-        (entry for entry in BITS if entry.bit.severity is not Severity.INFO),
-        key=lambda entry: _RANK[entry.bit.severity],
-    )
+    sorted((entry for entry in BITS if entry.bit.severity is not Severity.INFO), key=severity_rank)
 )
 """Every bit that can be an alarm, the most severe first."""
 
@@ -19,6 +25,17 @@ def counts_as(entry: BitEntry) -> Severity:
     return Severity.WARNING if entry.bit.severity is Severity.READY else entry.bit.severity
 
 
-def is_active(entry: BitEntry, *, value: bool | None) -> bool:
-    """Whether a bit of this value is an active alarm; an unknown one is not."""
-    return value is not None and value is not (entry.bit.severity is Severity.READY)
+def is_active(entry: BitEntry, value: bool | None, groups: int) -> bool:  # noqa: FBT001 - the bit's value
+    """Whether a bit of this value is an active alarm where so many battery groups are installed.
+
+    An unknown one is not, and a group that is not installed has no alarms.
+    """
+    return (
+        value is not None and value is not (entry.bit.severity is Severity.READY) and (entry.bit.group or 0) <= groups
+    )
+
+
+def active(values: Mapping[str, Any]) -> tuple[BitEntry, ...]:
+    """Return the active alarms among the values of all bits, the most severe first."""
+    groups = values["battery_groups"]
+    return tuple(entry for entry in ALARMS if is_active(entry, values[entry.key], groups))

@@ -1,15 +1,13 @@
-"""All that is declared, listed: the channels, the bits and the derived values, in the order of their addresses."""
+"""The declared channels and bits, listed in the order of their addresses. `derived.py` adds what is computed."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from modbus_connection.model import Component, NumberField, PackedBitField, RegisterField
 
 from .battery import Battery
-from .derived import DERIVED
 from .enums import Code, GridMode
 from .facts import FACTS, Bit, Channel
 from .settings import Commands, PhaseSetpoints, TotalSetpoints
@@ -47,11 +45,6 @@ class ChannelEntry:
         """The unit of its values."""
         return self.channel.unit if self.field is None else self.field.unit
 
-    @cached_property
-    def needs(self) -> tuple[str, ...]:
-        """The blocks without which it has no value."""
-        return self.channel.needs if self.block is None else (self.block,)
-
     @property
     def codes(self) -> type[Code] | None:
         """The codes that its values are members of, if they are."""
@@ -82,14 +75,10 @@ def _register_channels() -> Iterator[ChannelEntry]:
 
 REGISTER_CHANNELS = tuple(_register_channels())
 """The 93 channels that registers carry."""
+CHANNELS_BY_KEY = {entry.key: entry for entry in REGISTER_CHANNELS}
 
 SITE_ENTRIES = tuple(ChannelEntry(key, channel, None, None) for key, channel in SITE_CHANNELS.items())
 """The seven channels that are configured, and one limit more."""
-
-DERIVED_ENTRIES = tuple(ChannelEntry(key, value.channel, None, None) for key, value in DERIVED.items())
-"""The values that are computed from others, the channel `Warning` among them."""
-
-CHANNELS = (*REGISTER_CHANNELS, *SITE_ENTRIES, *DERIVED_ENTRIES)
 
 
 def _bits() -> Iterator[BitEntry]:

@@ -1,190 +1,190 @@
-"""Values computed from several channels. What is missing makes the result unknown, never zero."""
+"""Values computed from others, each declared with what it is computed from."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
+from .alarms import ALARMS, counts_as, is_active, severity_rank
+from .catalogue import REGISTER_CHANNELS, SITE_ENTRIES, BitEntry, ChannelEntry
 from .facts import Category, Channel, Part, Role, Severity
-from .site import Site
 
 POWER_THRESHOLD_W = 1000
 """Below this a forecast says nothing: the measurement's resolution is 100 W."""
 MAXIMUM_PERCENT = 100
 CYCLES_FOR_EFFICIENCY = 10
 """Before this many full cycles the energy still in the battery weighs too much against the energy through it."""
+NO_ALARM = "none"
 
 
-class Source(Protocol):
-    """What a computation may ask."""
+@dataclass(frozen=True, kw_only=True)
+class Computed:
+    """How a value is computed."""
 
-    @property
-    def site(self) -> Site:
-        """How the site is built."""
-
-    def number(self, key: str) -> float | None:
-        """Return the value of a numeric channel, `None` if it is unknown."""
-
-    def alarms(self, *, category: Category | None = None, severity: Severity | None = None) -> tuple[str, ...]:
-        """Return the keys of the active alarms that are known, the most severe first."""
-
-    @property
-    def alarms_complete(self) -> bool:
-        """Whether every word with alarms was read."""
+    needs: tuple[str, ...]
+    """The keys of the channels, bits and settings of the site that it is computed from."""
+    compute: Callable[..., Any]
+    """Takes the values of `needs` in their order. Not called while one of them is unknown, unless `partial`."""
+    partial: bool = False
+    """It can be told from a part of what it needs: `compute` takes `None` for what is unknown."""
 
 
-@dataclass(frozen=True)
-class Derived:
-    """A computed value."""
+@dataclass(frozen=True, kw_only=True)
+class Derived(Computed):
+    """A computed channel."""
 
     channel: Channel
-    compute: Callable[[Source], Any]
 
 
-def _capacity_kwh(source: Source) -> float:
-    return source.site.capacity / 1000
+@dataclass(frozen=True, kw_only=True)
+class Condition(Computed):
+    """A computed yes or no."""
+
+    name: str
+    part: Part = Part.ESS
+    rank: int = 0
+    """What explains is told before what alarms: 0 first, then the categories, fault and warning last."""
 
 
-def _energy_between(source: Source, lower_percent: float, upper_percent: float) -> float:
-    return round(max(upper_percent - lower_percent, 0) / 100 * _capacity_kwh(source), 2)
+def _energy_kwh(percent: float, capacity: float) -> float:
+    return round(max(percent, 0) / 100 * capacity / 1000, 2)
 
 
-def _stored_energy(source: Source) -> float | None:
-    soc = source.number("soc")
-    return None if soc is None else _energy_between(source, 0, soc)
+def _minutes(energy_kwh: float, power_w: float) -> int | None:
+    return None if power_w < POWER_THRESHOLD_W else round(energy_kwh * 60_000 / power_w)
 
 
-def _energy_above_reserve(source: Source) -> float | None:
-    soc = source.number("soc")
-    return None if soc is None else _energy_between(source, source.site.min_soc, soc)
+def _stored_energy(soc: float, capacity: float) -> float:
+    return _energy_kwh(soc, capacity)
 
 
-def _energy_to_full(source: Source) -> float | None:
-    soc = source.number("soc")
-    return None if soc is None else _energy_between(source, soc, 100)
+def _energy_above_reserve(soc: float, capacity: float, min_soc: float) -> float:
+    return _energy_kwh(soc - min_soc, capacity)
 
 
-def _minutes(energy_kwh: float | None, power_w: float | None) -> int | None:
-    if energy_kwh is None or power_w is None or power_w < POWER_THRESHOLD_W:
+def _energy_to_full(soc: float, capacity: float) -> float:
+    return _energy_kwh(100 - soc, capacity)
+
+
+def _time_to_empty(soc: float, capacity: float, power_w: float) -> int | None:
+    return _minutes(_stored_energy(soc, capacity), power_w)
+
+
+def _time_to_full(soc: float, capacity: float, power_w: float) -> int | None:
+    return _minutes(_energy_to_full(soc, capacity), -power_w)
+
+
+def _spread(high: float, low: float) -> float:
+    return high - low
+
+
+def _full_cycles(discharged_kwh: float, capacity: float) -> float:
+    return round(discharged_kwh / (capacity / 1000), 1)
+
+
+def _round_trip_efficiency(charged_kwh: float, discharged_kwh: float, capacity: float) -> float | None:
+    if charged_kwh < CYCLES_FOR_EFFICIENCY * capacity / 1000:
         return None
-    return round(energy_kwh * 60_000 / power_w)
-
-
-def _time_to_empty(source: Source) -> int | None:
-    return _minutes(_stored_energy(source), source.number("active_power"))
-
-
-def _time_to_full(source: Source) -> int | None:
-    power = source.number("active_power")
-    return _minutes(_energy_to_full(source), None if power is None else -power)
-
-
-def _spread(source: Source, highest: str, lowest: str) -> float | None:
-    high, low = source.number(highest), source.number(lowest)
-    return None if high is None or low is None else high - low
-
-
-def _cell_voltage_spread(source: Source) -> float | None:
-    return _spread(source, "battery_highest_voltage", "battery_lowest_voltage")
-
-
-def _temperature_spread(source: Source) -> float | None:
-    return _spread(source, "battery_highest_temperature", "battery_lowest_temperature")
-
-
-def _full_cycles(source: Source) -> float | None:
-    discharged = source.number("battery_discharge_energy")
-    return None if discharged is None else round(discharged / _capacity_kwh(source), 1)
-
-
-def _round_trip_efficiency(source: Source) -> float | None:
-    charged, discharged = source.number("battery_charge_energy"), source.number("battery_discharge_energy")
-    if charged is None or discharged is None or charged < CYCLES_FOR_EFFICIENCY * _capacity_kwh(source):
-        return None
-    percent = round(discharged / charged * 100, 1)
+    percent = round(discharged_kwh / charged_kwh * 100, 1)
     return percent if percent <= MAXIMUM_PERCENT else None
 
 
-def _active_alarms(source: Source) -> int | None:
-    return len(source.alarms()) if source.alarms_complete else None
+def _charging(power_w: float) -> bool:
+    return power_w < 0
 
 
-def _most_severe_alarm(source: Source) -> str | None:
-    if active := source.alarms():
-        return active[0]
-    return "none" if source.alarms_complete else None
+def _active_alarms(groups: int, *bits: bool) -> int:
+    return sum(is_active(entry, value, groups) for entry, value in zip(ALARMS, bits, strict=True))
+
+
+def _most_severe_alarm(groups: int, *bits: bool | None) -> str | None:
+    """The key of the most severe alarm; unknown while a more severe one may be hidden."""
+    hidden: BitEntry | None = None
+    for entry, value in zip(ALARMS, bits, strict=True):
+        if value is None:
+            hidden = hidden or entry
+        elif is_active(entry, value, groups):
+            return None if hidden is not None and severity_rank(hidden) < severity_rank(entry) else entry.key
+    return NO_ALARM if hidden is None else None
+
+
+_GROUPS = "battery_groups"
+_SOC = ("soc", "capacity")
+_SOC_AND_POWER = (*_SOC, "active_power")
+_CELL_VOLTAGES = ("battery_highest_voltage", "battery_lowest_voltage")
+_TEMPERATURES = ("battery_highest_temperature", "battery_lowest_temperature")
+_DISCHARGED = ("battery_discharge_energy", "capacity")
+_THROUGHPUT = ("battery_charge_energy", *_DISCHARGED)
+_EVERY_ALARM = (_GROUPS, *(entry.key for entry in ALARMS))
 
 
 def _derived(
     name: str,
-    compute: Callable[[Source], Any],
+    needs: tuple[str, ...],
+    compute: Callable[..., Any],
     role: Role,
     unit: str | None = None,
     *,
     part: Part = Part.BATTERY,
-    needs: tuple[str, ...] = ("battery",),
+    partial: bool = False,
     name_in_table: str | None = None,
 ) -> Derived:
-    return Derived(
-        Channel(channel=name_in_table, name=name, role=role, part=part, unit=unit, needs=needs),
-        compute,
-    )
+    channel = Channel(channel=name_in_table, name=name, role=role, part=part, unit=unit)
+    return Derived(channel=channel, needs=needs, compute=compute, partial=partial)
 
 
-_BOTH = ("status", "battery")
+MAIN, DETAIL = Role.MAIN, Role.DETAIL
 
 DERIVED: Mapping[str, Derived] = {
-    "stored_energy": _derived("Stored energy", _stored_energy, Role.MAIN, "kWh"),
-    "energy_above_reserve": _derived("Energy above reserve", _energy_above_reserve, Role.MAIN, "kWh"),
-    "energy_to_full": _derived("Energy to full", _energy_to_full, Role.MAIN, "kWh"),
-    "time_to_empty": _derived("Time to empty", _time_to_empty, Role.MAIN, "min", needs=_BOTH),
-    "time_to_full": _derived("Time to full", _time_to_full, Role.MAIN, "min", needs=_BOTH),
-    "cell_voltage_spread": _derived("Cell voltage spread", _cell_voltage_spread, Role.DETAIL, "mV"),
-    "temperature_spread": _derived("Temperature spread", _temperature_spread, Role.DETAIL, "K"),
-    "round_trip_efficiency": _derived("Round-trip efficiency", _round_trip_efficiency, Role.DETAIL, "%"),
-    "full_cycles": _derived("Equivalent full cycles", _full_cycles, Role.DETAIL),
+    "stored_energy": _derived("Stored energy", _SOC, _stored_energy, MAIN, "kWh"),
+    "energy_above_reserve": _derived("Energy above reserve", (*_SOC, "min_soc"), _energy_above_reserve, MAIN, "kWh"),
+    "energy_to_full": _derived("Energy to full", _SOC, _energy_to_full, MAIN, "kWh"),
+    "time_to_empty": _derived("Time to empty", _SOC_AND_POWER, _time_to_empty, MAIN, "min"),
+    "time_to_full": _derived("Time to full", _SOC_AND_POWER, _time_to_full, MAIN, "min"),
+    "cell_voltage_spread": _derived("Cell voltage spread", _CELL_VOLTAGES, _spread, DETAIL, "mV"),
+    "temperature_spread": _derived("Temperature spread", _TEMPERATURES, _spread, DETAIL, "K"),
+    "round_trip_efficiency": _derived("Round-trip efficiency", _THROUGHPUT, _round_trip_efficiency, DETAIL, "%"),
+    "full_cycles": _derived("Equivalent full cycles", _DISCHARGED, _full_cycles, DETAIL),
     "active_alarms": _derived(
-        "Active alarms", _active_alarms, Role.MAIN, part=Part.ESS, needs=_BOTH, name_in_table="Warning"
+        "Active alarms", _EVERY_ALARM, _active_alarms, MAIN, part=Part.ESS, name_in_table="Warning"
     ),
-    "most_severe_alarm": _derived("Most severe alarm", _most_severe_alarm, Role.MAIN, part=Part.ESS, needs=_BOTH),
+    "most_severe_alarm": _derived(
+        "Most severe alarm", _EVERY_ALARM, _most_severe_alarm, MAIN, part=Part.ESS, partial=True
+    ),
 }
-"""The computed values by key. The channel table's `Warning` lists the active alarms; here they are counted."""
+"""The computed channels by key. The channel table's `Warning` lists the active alarms; here they are counted."""
+
+DERIVED_ENTRIES = tuple(ChannelEntry(key, value.channel, None, None) for key, value in DERIVED.items())
+CHANNELS = (*REGISTER_CHANNELS, *SITE_ENTRIES, *DERIVED_ENTRIES)
+"""Every channel: read, configured and computed."""
 
 
-@dataclass(frozen=True)
-class Condition:
-    """A computed yes or no."""
+def _any_alarm(
+    name: str, *, category: Category | None = None, severity: Severity | None = None, rank: int = 1
+) -> Condition:
+    """Return the condition that one of these alarms is active; a no is unknown while one of them may be hidden."""
+    entries = tuple(
+        entry for entry in ALARMS if category in (None, entry.bit.category) and severity in (None, counts_as(entry))
+    )
 
-    name: str
-    part: Part
-    needs: tuple[str, ...]
-    """It can be shown while any of these blocks is read; what is not read makes a no unknown."""
-    compute: Callable[[Source], bool | None]
-
-
-def _any_alarm(category: Category | None = None, severity: Severity | None = None) -> Callable[[Source], bool | None]:
-    def compute(source: Source) -> bool | None:
-        if source.alarms(category=category, severity=severity):
+    def compute(groups: int, *bits: bool | None) -> bool | None:
+        if any(is_active(entry, value, groups) for entry, value in zip(entries, bits, strict=True)):
             return True
-        return False if source.alarms_complete else None
+        return None if None in bits else False
 
-    return compute
-
-
-def _charging(source: Source) -> bool | None:
-    power = source.number("active_power")
-    return None if power is None else power < 0
+    needs = (_GROUPS, *(entry.key for entry in entries))
+    return Condition(name=name, needs=needs, compute=compute, partial=True, rank=rank)
 
 
 CONDITIONS: Mapping[str, Condition] = {
-    "fault": Condition("Fault", Part.ESS, _BOTH, _any_alarm(severity=Severity.FAULT)),
-    "warning": Condition("Warning", Part.ESS, _BOTH, _any_alarm(severity=Severity.WARNING)),
-    "battery_problem": Condition("Battery problem", Part.ESS, _BOTH, _any_alarm(Category.BATTERY)),
-    "temperature_problem": Condition("Temperature problem", Part.ESS, _BOTH, _any_alarm(Category.TEMPERATURE)),
-    "insulation_problem": Condition("Insulation problem", Part.ESS, _BOTH, _any_alarm(Category.INSULATION)),
-    "contactor_problem": Condition("Contactor problem", Part.ESS, _BOTH, _any_alarm(Category.CONTACTORS)),
-    "communication_problem": Condition("Communication problem", Part.ESS, _BOTH, _any_alarm(Category.COMMUNICATION)),
-    "inverter_problem": Condition("Inverter problem", Part.ESS, _BOTH, _any_alarm(Category.INVERTER)),
-    "dcdc_problem": Condition("DC/DC converter problem", Part.ESS, _BOTH, _any_alarm(Category.DCDC)),
-    "charging": Condition("Charging", Part.BATTERY, ("status",), _charging),
+    "fault": _any_alarm("Fault", severity=Severity.FAULT, rank=2),
+    "warning": _any_alarm("Warning", severity=Severity.WARNING, rank=2),
+    "battery_problem": _any_alarm("Battery problem", category=Category.BATTERY),
+    "temperature_problem": _any_alarm("Temperature problem", category=Category.TEMPERATURE),
+    "insulation_problem": _any_alarm("Insulation problem", category=Category.INSULATION),
+    "contactor_problem": _any_alarm("Contactor problem", category=Category.CONTACTORS),
+    "communication_problem": _any_alarm("Communication problem", category=Category.COMMUNICATION),
+    "inverter_problem": _any_alarm("Inverter problem", category=Category.INVERTER),
+    "dcdc_problem": _any_alarm("DC/DC converter problem", category=Category.DCDC),
+    "charging": Condition(name="Charging", part=Part.BATTERY, needs=("active_power",), compute=_charging),
 }
 """The computed conditions by key."""

@@ -1,70 +1,44 @@
-"""One ESS: its blocks, what each poll brought, and the value of every channel and bit."""
+"""One ESS: its blocks, when they are read, and the picture that each poll leaves."""
 
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import reduce
-from operator import or_
 from types import MappingProxyType
 from typing import Any, cast
 
-from modbus_connection import (
-    IllegalDataAddressError,
-    IllegalFunctionError,
-    ModbusConnectionError,
-    ModbusError,
-    ModbusTimeoutError,
-    ModbusUnit,
-)
-from modbus_connection.model import Component, PackedBitField
+from modbus_connection import ModbusConnectionError, ModbusError, ModbusTimeoutError, ModbusUnit
 
-from .alarms import ALARMS, counts_as, is_active
-from .battery import Battery
-from .catalogue import BITS_BY_WORD, INPUT_BLOCKS, SETTING_BLOCKS, BitEntry, ChannelEntry
-from .derived import CONDITIONS, DERIVED
+from .block import Block, Piece
+from .catalogue import BITS, BLOCKS, INPUT_BLOCKS, SETTING_BLOCKS, BitEntry
 from .enums import InverterStatusLayout, OperationMode, WorkState
-from .facts import Category, Severity
 from .layout import LayoutEvidence
 from .link import GuardedUnit
+from .picture import Exposure, Picture, develop
 from .plausibility import Plausibility
 from .settings import Commands, PhaseSetpoints, Setpoints, TotalSetpoints
-from .site import Site
+from .site import SITE_CHANNELS, Site
 from .status import STATUS
 
 _LOGGER = logging.getLogger(__name__)
 
 SETTINGS_INTERVAL_SECONDS = 60.0
 """How often the holding registers are read back."""
-REFUSED_RETRY_SECONDS = 300.0
-"""How long a block that the device refused is left alone."""
 SILENT_POLLS_BEFORE_RECYCLING_SHARED_LINK = 3
 """Others may be using it, and their requests may still be answered."""
+_IN_DOUBT = dict.fromkeys(entry.key for entry in BITS if entry.bit.depends_on_layout)
+"""The bits whose place is in doubt, unknown while the chosen layout is disproved."""
 
 
-@dataclass
-class Block:
-    """A block of registers and how its last reading went."""
+class Readings:
+    """The last good readings of a block by attribute, also while it fails. `None` is unknown or implausible."""
 
-    component: Component
-    words: dict[int, int] = field(default_factory=dict)
-    """The raw words of the last good reading, by address."""
-    failure: ModbusError | None = None
-    """Why the last reading failed, `None` if it did not."""
-    read_at: float | None = None
-    asked_at: float | None = None
-    refused: bool = False
+    def __init__(self, block: Block, overrides: Mapping[str, Any]) -> None:
+        """Take what is shown in place of implausible readings."""
+        self._block, self._overrides = block, overrides
 
-    @property
-    def available(self) -> bool:
-        """Whether the values are those of the last time it was asked."""
-        return self.read_at is not None and self.failure is None
-
-    def due(self, now: float, interval: float) -> bool:
-        """Whether it is time to read it, `interval` seconds after the last time."""
-        if self.asked_at is None or (self.failure is not None and not self.refused):
-            return True
-        return now - self.asked_at >= (REFUSED_RETRY_SECONDS if self.refused else interval)
+    def __getattr__(self, key: str) -> Any:
+        """The value of a channel or bit."""
+        return self._overrides[key] if key in self._overrides else self._block.readings.get(key)
 
 
 class RefuEss:
@@ -79,94 +53,137 @@ class RefuEss:
         clock: Callable[[], float] | None = None,
     ) -> None:
         """Take the unit of a link that `shared_link` says others use too. Nothing is sent yet."""
-        self.site = site or Site()
+        self._site = site or Site()
         self._clock = clock or time.monotonic
         self.unit = GuardedUnit(unit, self._clock)
+        modbus_unit = cast("ModbusUnit", self.unit)  # it serves what a component asks for
+        self.commands = Commands(modbus_unit)
+        self.setpoints: Mapping[int, Setpoints] = {1: TotalSetpoints(modbus_unit), 3: PhaseSetpoints(modbus_unit)}
+        """The sets of setpoints by their number of setpoints of each kind."""
         self.plausibility = Plausibility()
         self.layout = LayoutEvidence(self.site.inverter_status_layout)
         self.unknown_bits: dict[str, int] = {}
         """Bits seen set that nobody declared, as a mask by the word's key; kept once seen."""
+        self.on_picture: Callable[[Picture], None] = lambda _: None
+        """Called with each new picture."""
         self._shared_link = shared_link
         self._silent_polls = 0
-        modbus_unit = cast("ModbusUnit", self.unit)  # it serves what a component asks for
-        self.status = STATUS[self.site.inverter_status_layout](modbus_unit)
-        self.battery = Battery(modbus_unit)
-        self.commands = Commands(modbus_unit)
-        self.setpoints: dict[int, Setpoints] = {1: TotalSetpoints(modbus_unit), 3: PhaseSetpoints(modbus_unit)}
-        """The sets of setpoints by their number of setpoints of each kind."""
-        self.blocks = {
-            "status": Block(self.status),
-            "battery": Block(self.battery),
-            "commands": Block(self.commands),
-            "total_setpoints": Block(self.setpoints[1]),
-            "phase_setpoints": Block(self.setpoints[3]),
-        }
+        components = {**BLOCKS, "status": STATUS[self.site.inverter_status_layout]}
+        self.blocks = {name: Block(component) for name, component in components.items()}
+        self._pieces = [piece for block in self.blocks.values() for piece in block.pieces]
+        self.status = Readings(self.blocks["status"], self.plausibility.overrides)
+        self.battery = Readings(self.blocks["battery"], self.plausibility.overrides)
+        self._exposed: tuple[object, ...] = ()
+        self.picture = develop(None, self._expose(), {})
+        """What is known. It is replaced as a whole at the end of a poll, and never changes."""
+
+    @property
+    def site(self) -> Site:
+        """How the site is built."""
+        return self._site
+
+    @site.setter
+    def site(self, site: Site) -> None:
+        self._site = site
+        self._develop(())
 
     # Reading
 
     async def async_poll(self, *, settings: bool = True, also: Mapping[str, float] = MappingProxyType({})) -> None:
         """Read the input blocks and, if `settings` are wanted and due, the holding registers.
 
-        `also` names blocks that are due earlier, with the age in seconds from which they are.
+        `also` names setting blocks that are due earlier, with the age in seconds from which they are.
 
-        A block that fails alone is marked; `ModbusError` is raised if no input block could be read.
+        Settings that answered the last time are read first, so that the input blocks are the freshest; the others
+        are read last, and one that is silent while the input blocks answer is left alone for longer each time.
+        A block that fails alone is marked. Raises `ModbusError` if no input block could be read, or if the device
+        fell silent in the middle: then everything is unavailable.
         """
         now = self._clock()
-        names = [name for name in INPUT_BLOCKS if self.blocks[name].due(now, 0)]
-        if settings:
-            names += [
-                name for name in SETTING_BLOCKS if self.blocks[name].due(now, also.get(name, SETTINGS_INTERVAL_SECONDS))
-            ]
+        due = [
+            piece
+            for name in SETTING_BLOCKS
+            if settings
+            for piece in self.blocks[name].pieces
+            if piece.due(now, also.get(name, SETTINGS_INTERVAL_SECONDS))
+        ]
+        inputs = [name for name in INPUT_BLOCKS if self.blocks[name].pieces[0].due(now, 0)]
         try:
-            for name in names:
-                await self._read(self.blocks[name])
+            left = await self._read_settings([piece for piece in due if piece.available], now, alone=False)
+            for piece in (self.blocks[name].pieces[0] for name in inputs):
+                await self._read(piece, now, again=piece.available)
+            left += sorted((piece for piece in due if not piece.available), key=lambda piece: piece.retry_s or 0.0)
+            await self._read_settings(left, now, alone=True)
         except (ModbusConnectionError, ModbusTimeoutError) as err:
-            for block in self.blocks.values():
-                block.failure = err
+            for piece in self._pieces:
+                piece.fail(err)
+            self._develop(())
             await self._recycle_silent_link()
             raise
         self._silent_polls = 0
-        self._judge(now)
-        if not any(self.blocks[name].available for name in INPUT_BLOCKS):
-            raise next(failure for name in INPUT_BLOCKS if (failure := self.blocks[name].failure))
+        self._develop(inputs)
+        failures = [self.blocks[name].failure for name in INPUT_BLOCKS]
+        if all(failures):
+            raise next(failure for failure in failures if failure)
 
     async def async_read(self, names: Iterable[str]) -> None:
-        """Read these blocks now, whether they are due or not; one that fails is marked and raises nothing."""
-        for name in names:
+        """Read these blocks now, whether they are due or not; one that fails is marked and raises nothing.
+
+        Settings that were silent are left alone until their wait is over.
+        """
+        now, names = self._clock(), tuple(names)
+        for piece in (piece for name in names for piece in self.blocks[name].pieces):
+            if piece.silent and not piece.due(now, 0):
+                continue
             try:
-                await self._read(self.blocks[name])
+                await self._read(piece, now, again=piece.available)
             except (ModbusConnectionError, ModbusTimeoutError) as err:
-                self.blocks[name].failure = err
+                piece.fail(err, silent_alone=piece.holding)
+        self._develop(names)
 
     async def async_read_older(self, ages: Mapping[str, float]) -> None:
-        """Read the blocks whose reading is older than their age in seconds."""
+        """Read the blocks whose readings are older than their age in seconds."""
         now = self._clock()
         old = {name for name, age in ages.items() if (at := self.blocks[name].read_at) is None or now - at > age}
         await self.async_read(name for name in self.blocks if name in old)
 
-    async def _read(self, block: Block) -> None:
-        """Read one block, once more over a fresh link if it was well until now.
+    async def _read_settings(self, pieces: list[Piece], now: float, *, alone: bool) -> list[Piece]:
+        """Read these until one is silent, and return that one and the rest.
+
+        Only if `alone` it is known to be silent alone, because the input blocks have just answered.
+        """
+        for index, piece in enumerate(pieces):
+            try:
+                await self._read(piece, now, again=False)
+            except (ModbusConnectionError, ModbusTimeoutError) as err:
+                if alone:
+                    piece.fail(err, silent_alone=True)
+                return pieces[index:]
+        return []
+
+    async def _read(self, piece: Piece, now: float, *, again: bool) -> None:
+        """Read the registers of one request and, if nothing answers and `again`, once more over a fresh link.
 
         Raises `ModbusConnectionError` or `ModbusTimeoutError` if nothing answers.
         """
-        block.asked_at = self._clock()
+        piece.asked_at = now
+        request = self.unit.read_holding_registers if piece.holding else self.unit.read_input_registers
         try:
             try:
-                raw = await block.component.async_read_raw(notify=False)
+                words = await request(piece.address, piece.count)
             except ModbusConnectionError, ModbusTimeoutError:
-                if not block.available:
+                if not again:
                     raise
                 if not self._shared_link:
                     await self.async_renew_link()
-                raw = await block.component.async_read_raw(notify=False)
+                words = await request(piece.address, piece.count)
         except ModbusConnectionError, ModbusTimeoutError:
             raise
         except ModbusError as err:
-            block.failure = err
-            block.refused = isinstance(err, (IllegalDataAddressError, IllegalFunctionError))
+            piece.fail(err)
             return
-        block.words = {address: int(word) for words in raw.values() for address, word in words.items()}
-        block.read_at, block.failure, block.refused = self._clock(), None, False
+        if piece.take(words, self._clock()):
+            self._note_unknown_bits(piece)
 
     # Keeping the link alive
 
@@ -183,110 +200,85 @@ class RefuEss:
         except ModbusConnectionError as err:
             _LOGGER.debug("The old link could not be closed properly: %s", err)
 
-    def _judge(self, now: float) -> None:
+    # The picture
+
+    def _develop(self, fresh: Iterable[str]) -> None:
+        """Judge the blocks that were just read, and replace the picture."""
+        self._judge({name for name in fresh if self.blocks[name].available})
+        read_at = {name: block.read_at for name, block in self.blocks.items()}
+        self.picture = develop(self.picture, self._expose(), read_at)
+        self.on_picture(self.picture)
+
+    def _judge(self, fresh: set[str]) -> None:
         """Look at what was read with suspicion."""
-        fresh = {name for name in INPUT_BLOCKS if self.blocks[name].available}
+        (status,), (battery,) = self.blocks["status"].pieces, self.blocks["battery"].pieces
         if "battery" in fresh:
-            self.plausibility.judge_battery(self.battery, now)
-        if fresh == set(INPUT_BLOCKS):
-            self.plausibility.judge_voltages(self.status, self.battery)
+            self.plausibility.judge_battery(battery.readings, self._clock(), self.site.max_nominal_power)
         if "status" in fresh:
-            self.layout.observe(self.status)
-        for key, entries in BITS_BY_WORD.items():
-            if (block := self.blocks[entries[0].block]).available:
-                self._note_unknown_bits(key, entries, block)
+            self.layout.observe(status.readings)
+        if fresh.intersection(INPUT_BLOCKS) and status.available and battery.available:
+            self.plausibility.judge_voltages(status.readings, battery.readings)
 
-    def _note_unknown_bits(self, key: str, entries: Iterable[BitEntry], block: Block) -> None:
-        placed = [cast("PackedBitField", block.component.declared_fields[entry.key]) for entry in entries]
-        known = self.unknown_bits.get(key, 0)
-        unknown = block.words[placed[0].address] & ~reduce(or_, (field.mask for field in placed))
-        if unknown & ~known:
-            self.unknown_bits[key] = known | unknown
-            _LOGGER.warning("Bits that nobody has described are set in %s: 0x%04X", key, unknown)
+    def _note_unknown_bits(self, piece: Piece) -> None:
+        for key, bits in piece.unlabelled_bits().items():
+            known = self.unknown_bits.get(key, 0)
+            if bits & ~known:
+                self.unknown_bits[key] = known | bits
+                _LOGGER.warning("Bits that nobody has described are set in %s: 0x%04X", key, bits)
 
-    # What was read
+    def _expose(self) -> Exposure:
+        """Gather what is known, or return what was gathered before if nothing is different."""
+        exposed = (
+            *((piece.readings, piece.available) for piece in self._pieces),
+            dict(self.plausibility.overrides),
+            self.layout.suggested,
+            self.site,
+        )
+        if exposed == self._exposed:
+            return self.picture.exposure
+        self._exposed = exposed
+        values: dict[str, Any] = {"battery_groups": self.site.battery_groups}
+        for key in SITE_CHANNELS:
+            values[key] = self.site.effective_charge_soc if key == "charge_soc" else getattr(self.site, key)
+        for piece in self._pieces:
+            values.update(piece.readings if piece.available else piece.unknown)
+        battery = self.blocks["battery"]
+        if battery.available:
+            values.update(self.plausibility.overrides)
+        if self.layout.suggested is not None:
+            values.update(_IN_DOUBT)
+        return Exposure(
+            values=MappingProxyType(values),
+            unavailable=frozenset(key for piece in self._pieces if not piece.available for key in piece.keys),
+            codes=MappingProxyType({key: code for piece in self._pieces for key, code in piece.codes.items()}),
+            words=MappingProxyType({name: MappingProxyType(block.words) for name, block in self.blocks.items()}),
+            suggested_layout=self.layout.suggested,
+        )
 
-    def available(self, needs: Iterable[str]) -> bool:
+    # What control asks
+
+    def available(self, names: Iterable[str]) -> bool:
         """Whether every one of these blocks was read the last time it was asked for."""
-        return all(self.blocks[name].available for name in needs)
+        return all(self.blocks[name].available for name in names)
 
-    def value(self, entry: ChannelEntry) -> Any:
-        """Return a channel's value in its unit, `None` if it is unknown."""
-        if entry.block is not None:
-            if entry.key in self.plausibility.overrides:
-                return self.plausibility.overrides[entry.key]
-            return getattr(self.blocks[entry.block].component, entry.key)
-        if entry.key in DERIVED:
-            return DERIVED[entry.key].compute(self)
-        return self.site.effective_charge_soc if entry.key == "charge_soc" else getattr(self.site, entry.key)
+    def number(self, key: str) -> float | None:
+        """Return a numeric channel, `None` if it is unknown or could not be read."""
+        return cast("float | None", self.picture.values[key])
 
-    def words(self, entry: ChannelEntry) -> list[int]:
-        """Return the raw words of a channel's last good reading, empty if there are none."""
-        if entry.block is None or entry.field is None:
-            return []
-        words = self.blocks[entry.block].words
-        addresses = range(entry.field.address, entry.field.address + entry.field.count)
-        return [words[address] for address in addresses if address in words]
-
-    def bit(self, entry: BitEntry) -> bool | None:
-        """Return whether a bit is set, `None` if its word was never read or its place is disproved (`layout.py`)."""
-        if entry.bit.depends_on_layout and self.suggested_layout is not None:
-            return None
-        return cast("bool | None", getattr(self.blocks[entry.block].component, entry.key))
-
-    def condition(self, key: str) -> bool | None:
-        """Return a computed condition, `None` if it is unknown."""
-        return CONDITIONS[key].compute(self)
+    @property
+    def active_alarms(self) -> tuple[BitEntry, ...]:
+        """The active alarms, the most severe first."""
+        return self.picture.alarms
 
     @property
     def work_state(self) -> WorkState | None:
         """The work state that the device was told, `None` if it cannot be read."""
-        return self.commands.set_work_state if self.blocks["commands"].available else None
+        return cast("WorkState | None", self.picture.values["set_work_state"])
 
     @property
     def operation_mode(self) -> OperationMode | None:
         """The operation mode that the device was told, `None` if it cannot be read."""
-        return self.commands.set_operation_mode if self.blocks["commands"].available else None
-
-    # What computations ask (`derived.Source`)
-
-    def number(self, key: str) -> float | None:
-        """Return a numeric channel of the input blocks, `None` if it is unknown or its block failed."""
-        for name in INPUT_BLOCKS:
-            block = self.blocks[name]
-            if key in block.component.declared_fields:
-                if not block.available:
-                    return None
-                overrides = self.plausibility.overrides
-                return cast("float | None", overrides[key] if key in overrides else getattr(block.component, key))
-        raise KeyError(key)
-
-    @property
-    def active_alarms(self) -> tuple[BitEntry, ...]:
-        """The active alarms, the most severe first.
-
-        Battery groups that are not installed have none.
-        """
-        return tuple(
-            entry
-            for entry in ALARMS
-            if self.blocks[entry.block].available
-            and is_active(entry, value=self.bit(entry))
-            and (entry.bit.group or 0) <= self.site.battery_groups
-        )
-
-    def alarms(self, *, category: Category | None = None, severity: Severity | None = None) -> tuple[str, ...]:
-        """Return the keys of the active alarms, the most severe first."""
-        return tuple(
-            entry.key
-            for entry in self.active_alarms
-            if category in (None, entry.bit.category) and severity in (None, counts_as(entry))
-        )
-
-    @property
-    def alarms_complete(self) -> bool:
-        """Whether every word with alarms was read."""
-        return self.available(INPUT_BLOCKS)
+        return cast("OperationMode | None", self.picture.values["set_operation_mode"])
 
     @property
     def suggested_layout(self) -> InverterStatusLayout | None:

@@ -70,8 +70,6 @@ class Channel:
     """What it reads in a healthy system at rest."""
     unit: str | None = None
     """For channels that no register carries; a register field has its own."""
-    needs: tuple[str, ...] = ()
-    """For derived values: the blocks that the value comes from."""
 
 
 @dataclass(frozen=True, kw_only=True)

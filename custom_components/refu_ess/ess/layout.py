@@ -4,8 +4,10 @@ In system state Start with clear power flow "Mains OK" must be 1. The channel ta
 2018 on reads the same texts one place lower, so "Mains OK" at bit 13, and gives bit 14 no meaning.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from .enums import InverterStatusLayout, SystemState
-from .status import Status
 
 CLEAR_POWER_W = 1000
 OBSERVATIONS = 3
@@ -33,10 +35,10 @@ class LayoutEvidence:
         """Whether the readings speak for the chosen layout."""
         return self._times >= OBSERVATIONS and self._seen is self.chosen
 
-    def observe(self, status: Status) -> None:
-        """Take in a fresh reading of the status block."""
-        word = status.inverter_status or 0
-        running = status.system_state is SystemState.START and abs(status.active_power or 0) >= CLEAR_POWER_W
+    def observe(self, readings: Mapping[str, Any]) -> None:
+        """Take in fresh readings of the status block, by key."""
+        word = readings["inverter_status"]
+        running = readings["system_state"] is SystemState.START and abs(readings["active_power"]) >= CLEAR_POWER_W
         if word & _BIT_14:
             speaks_for = InverterStatusLayout.DOCUMENTED
         elif running and word & _BIT_13:

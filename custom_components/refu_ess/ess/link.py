@@ -10,6 +10,7 @@ from modbus_connection import ModbusError, ModbusTimeoutError, ModbusUnit
 
 DEADLINE_SECONDS = 5.0
 """Longer than the time-out of a private link. A shared link repeats a request for a minute while the device is busy."""
+ANSWERS_REMEMBERED = 1000
 
 
 WRITES_REMEMBERED = 100
@@ -35,6 +36,8 @@ class LinkStatistics:
     reconnects: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     """How many requests failed, by the name of the error."""
+    answer_times_s: deque[float] = field(default_factory=lambda: deque(maxlen=ANSWERS_REMEMBERED))
+    """How long the last answers took, in seconds."""
 
 
 class GuardedUnit:
@@ -59,11 +62,11 @@ class GuardedUnit:
 
     async def read_input_registers(self, address: int, count: int) -> list[int]:
         """Read with function 4."""
-        return await self._request(lambda: self._unit.read_input_registers(address, count))
+        return _complete(count, await self._request(lambda: self._unit.read_input_registers(address, count)))
 
     async def read_holding_registers(self, address: int, count: int) -> list[int]:
         """Read with function 3."""
-        return await self._request(lambda: self._unit.read_holding_registers(address, count))
+        return _complete(count, await self._request(lambda: self._unit.read_holding_registers(address, count)))
 
     async def write_registers(self, address: int, values: list[int]) -> None:
         """Write with function 16, also one register, and remember it."""
@@ -81,6 +84,7 @@ class GuardedUnit:
     async def _request[T](self, send: Callable[[], Awaitable[T]]) -> T:
         self.statistics.requests += 1
         was_down = not self._unit.connected
+        began = time.monotonic()
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 answer = await send()
@@ -90,7 +94,15 @@ class GuardedUnit:
         except TimeoutError as err:
             self.statistics.errors[ModbusTimeoutError.__name__] += 1
             raise ModbusTimeoutError(f"no answer within {DEADLINE_SECONDS} s") from err
+        self.statistics.answer_times_s.append(time.monotonic() - began)
         if was_down and self._was_connected:
             self.statistics.reconnects += 1
         self._was_connected = True
         return answer
+
+
+def _complete(count: int, words: list[int]) -> list[int]:
+    """Return the words of an answer. Raises `ModbusError` if they are not as many as were asked for."""
+    if len(words) != count:
+        raise ModbusError(f"{len(words)} registers instead of {count}")
+    return words

@@ -5,12 +5,11 @@
 
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .battery import Battery
 from .enums import SystemState
-from .status import Status
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -26,6 +25,9 @@ VOLTAGE_TOLERANCE = 0.1
 
 Some software reads the battery's voltage without the factor of 100; this would show it.
 """
+LIMITS = ("allowed_charge", "allowed_discharge", "pcs_allowed_charge", "pcs_allowed_discharge")
+MAXIMUM_TIMES_NOMINAL = 5
+"""A power limit of more than this many times the nominal power limits nothing: 0xFFFF would mean 6.5 MW."""
 
 
 @dataclass
@@ -74,23 +76,28 @@ class Plausibility:
     )
     _in_doubt: set[str] = field(default_factory=set)
 
-    def judge_battery(self, battery: Battery, now: float) -> None:
-        """Judge a fresh reading of the battery block."""
-        self._settle("soc", battery.soc, None, doubtful=(battery.soc or 0) > MAXIMUM_SOC_PERCENT)
-        for name, counter in self._counters.items():
-            reading = getattr(battery, name)
+    def judge_battery(self, readings: Mapping[str, Any], now: float, nominal_power: float) -> None:
+        """Judge fresh readings of the battery block; `nominal_power` in VA, `now` in seconds."""
+        soc = readings["soc"]
+        self._settle("soc", soc, None, doubtful=soc > MAXIMUM_SOC_PERCENT)
+        for key in LIMITS:
+            limit = readings[key]
+            self._settle(key, limit, None, doubtful=abs(limit) > MAXIMUM_TIMES_NOMINAL * nominal_power)
+        for key, counter in self._counters.items():
+            reading = readings[key]
             shown = counter.accept(reading, now)
-            self._settle(name, reading, shown, doubtful=shown != reading)
+            self._settle(key, reading, shown, doubtful=shown != reading)
 
-    def judge_voltages(self, status: Status, battery: Battery) -> None:
+    def judge_voltages(self, status: Mapping[str, Any], battery: Mapping[str, Any]) -> None:
         """Compare the battery's voltage with its twin, while the contactors between them are closed."""
-        here, there = battery.battery_voltage or 0.0, status.battery_voltage_pcs or 0.0
+        here, there = battery["battery_voltage"], status["battery_voltage_pcs"]
         apart = (
-            status.system_state is SystemState.START
+            status["system_state"] is SystemState.START
             and min(here, there) > 0
             and abs(here - there) > VOLTAGE_TOLERANCE * max(here, there)
         )
-        self._settle("battery_voltage", f"{here} V, at the inverter {there} V", None, doubtful=apart)
+        reading = f"{here} V, at the inverter {there} V" if apart else None
+        self._settle("battery_voltage", reading, None, doubtful=apart)
 
     def _settle(self, name: str, reading: Any, shown: Any, *, doubtful: bool) -> None:
         """Show `shown` in place of a doubtful reading; say so once, and once when it is over."""

@@ -34,22 +34,21 @@ async def async_probe(unit: ModbusUnit) -> Finding:
     for name in INPUT_BLOCKS:
         if failure := device.blocks[name].failure:
             raise failure
-    status, battery = device.status, device.battery
+    status, battery = device.blocks["status"].readings, device.blocks["battery"].readings
     words = [word for name in INPUT_BLOCKS for word in device.blocks[name].words.values()]
-    total = status.active_power or 0
-    phases = sum(value or 0 for value in (status.active_power_l1, status.active_power_l2, status.active_power_l3))
+    phases = sum(status[f"active_power_{phase}"] for phase in ("l1", "l2", "l3"))
     doubts = {
         "all_zero": not any(words),
-        "system_state": status.system_state is None,
-        "battery_state": battery.battery_state is None,
-        "soc": device.number("soc") is None,
-        "voltage": not 0 <= (battery.battery_voltage or 0) <= MAXIMUM_VOLTAGE_V,
-        "phases": abs(total - phases) > PHASE_TOLERANCE_W,
+        "system_state": status["system_state"] is None,
+        "battery_state": battery["battery_state"] is None,
+        "soc": device.picture.values["soc"] is None,
+        "voltage": not 0 <= battery["battery_voltage"] <= MAXIMUM_VOLTAGE_V,
+        "phases": abs(status["active_power"] - phases) > PHASE_TOLERANCE_W,
         "unknown_bits": len(device.unknown_bits) > len(BITS_BY_WORD) // 2,
     }
     return Finding(
-        system_state=None if status.system_state is None else status.system_state.label,
-        soc=battery.soc,
-        battery_voltage=battery.battery_voltage,
+        system_state=None if status["system_state"] is None else status["system_state"].label,
+        soc=battery["soc"],
+        battery_voltage=battery["battery_voltage"],
         doubts=tuple(slug for slug, doubtful in doubts.items() if doubtful),
     )

@@ -1,9 +1,6 @@
 """The readings that control depends on, taken from the device at one moment."""
 
 from dataclasses import dataclass
-from typing import cast
-
-from modbus_connection.model import Component
 
 from .alarms import counts_as
 from .catalogue import INPUT_BLOCKS
@@ -11,7 +8,6 @@ from .device import RefuEss
 from .enums import BatteryMode, BatteryState, ErrorReset, OperationMode, SystemState, WorkState
 from .facts import Severity
 from .setpoint import PHASES, Power
-from .settings import Setpoints
 
 READY_BITS = ("bms_ready", "trex_ready", "gateway_initialized", "first_communication_ok")
 SETPOINT_BLOCKS = {1: "total_setpoints", 3: "phase_setpoints"}
@@ -82,16 +78,16 @@ def observe(device: RefuEss, phases: int, now: float) -> Reading:
     known = [at for at in read_at if at is not None]
     in_use, unused = device.blocks[SETPOINT_BLOCKS[phases]], device.blocks[other_block(phases)]
     commands = device.blocks["commands"]
-    told = commands.component if commands.available else None
+    told = commands.readings if commands.available else {}
     return Reading(
         age_s=now - min(known) if len(known) == len(read_at) else None,
         reachable=device.available(INPUT_BLOCKS),
         system_state=status.system_state,
         battery_state=battery.battery_state,
         battery_mode=battery.battery_mode,
-        operation_mode=getattr(told, "set_operation_mode", None),
-        work_state=getattr(told, "set_work_state", None),
-        error_reset=getattr(told, "set_system_error_reset", None),
+        operation_mode=told.get("set_operation_mode"),
+        work_state=told.get("set_work_state"),
+        error_reset=told.get("set_system_error_reset"),
         commands_readable=commands.available,
         commands_asked_at=commands.asked_at or 0.0,
         stop_request=battery.battery_stop_request,
@@ -104,18 +100,13 @@ def observe(device: RefuEss, phases: int, now: float) -> Reading:
         smoke=bool(battery.fog_alarm),
         mains_ok=status.mains_ok if device.layout.confirmed else None,
         other_setpoints_zero=not any(unused.words.values()) if unused.available else None,
-        held=_power(in_use.component) if in_use.available else None,
+        held=device.setpoints[phases].power(in_use.readings.__getitem__) if in_use.available else None,
         held_unreadable=in_use.failure is not None,
         held_asked_at=in_use.asked_at or 0.0,
-        active_power_w=device.number("active_power"),
+        active_power_w=status.active_power,
         allowed_charge_w=battery.allowed_charge,
         allowed_discharge_w=battery.allowed_discharge,
         inverter_charge_w=battery.pcs_allowed_charge,
         inverter_discharge_w=battery.pcs_allowed_discharge,
-        soc=device.number("soc"),
+        soc=battery.soc,
     )
-
-
-def _power(component: Component) -> Power:
-    setpoints = cast("Setpoints", component)
-    return setpoints.power(lambda name: getattr(setpoints, name))

@@ -1,0 +1,168 @@
+"""Blocks of registers: what one request reads, how its last reading went, and when it is due again."""
+
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import or_
+from types import MappingProxyType, SimpleNamespace
+from typing import Any
+
+from modbus_connection import (
+    IllegalDataAddressError,
+    IllegalFunctionError,
+    ModbusConnectionError,
+    ModbusError,
+    ModbusTimeoutError,
+)
+from modbus_connection.model import Component, PackedBitField, RegisterField
+
+from .catalogue import BITS_BY_WORD, CHANNELS_BY_KEY
+
+REFUSED_RETRY_SECONDS = 300.0
+"""How long registers that the device refused are left alone."""
+SILENT_RETRY_SECONDS = 1.0
+"""How long settings that brought no answer are left alone at first; it doubles each time."""
+SILENT_RETRY_MAXIMUM_SECONDS = 300.0
+TIMER_TOLERANCE_SECONDS = 0.05
+"""A timer fires a little late, so two polls may lie a little less than their distance apart."""
+
+
+class Piece:
+    """The registers of one request."""
+
+    def __init__(self, component: type[Component], first: int, last: int) -> None:
+        """Take the registers `first` to `last` of a block, which were never read yet."""
+        self.holding = component.register_space == "holding"
+        self.address, self.count = first, last - first + 1
+        self.words: tuple[int, ...] = ()
+        """Of the last good reading."""
+        self.readings: Mapping[str, Any] = MappingProxyType({})
+        """The decoded words of the last good reading, by key."""
+        self.codes: Mapping[str, int] = MappingProxyType({})
+        self.failure: ModbusError | None = None
+        """Why the last reading failed, `None` if it did not."""
+        self.read_at: float | None = None
+        self.asked_at: float | None = None
+        self.retry_s: float | None = None
+        """How long after a failure it is asked again."""
+        self._fields: list[list[tuple[str, RegisterField[Any], int, int]]] = [[] for _ in range(self.count)]
+        self._code_words: dict[str, int] = {}
+        self._labelled: dict[int, tuple[str, int]] = {}
+        for key, field in component.declared_fields.items():
+            if isinstance(field, RegisterField) and first <= field.address <= last:
+                start = field.address - first
+                for offset in range(start, start + field.count):
+                    self._fields[offset].append((key, field, start, start + field.count))
+                if (channel := CHANNELS_BY_KEY.get(key)) is not None and channel.codes is not None:
+                    self._code_words[key] = start
+                if key in BITS_BY_WORD:
+                    placed = [component.declared_fields[entry.key] for entry in BITS_BY_WORD[key]]
+                    masks = [one.mask for one in placed if isinstance(one, PackedBitField)]
+                    self._labelled[start] = (key, reduce(or_, masks))
+        self.keys = frozenset(key for fields in self._fields for key, *_ in fields)
+        self.unknown: Mapping[str, None] = MappingProxyType(dict.fromkeys(self.keys))
+        """The values of all its keys while it could not be read."""
+
+    @property
+    def available(self) -> bool:
+        """Whether the readings are those of the last time it was asked."""
+        return self.read_at is not None and self.failure is None
+
+    @property
+    def refused(self) -> bool:
+        """Whether the device says that it does not have these registers."""
+        return isinstance(self.failure, (IllegalDataAddressError, IllegalFunctionError))
+
+    @property
+    def silent(self) -> bool:
+        """Whether it brought no answer the last time."""
+        return isinstance(self.failure, (ModbusConnectionError, ModbusTimeoutError))
+
+    def due(self, now: float, interval: float) -> bool:
+        """Whether it is time to read it, `interval` seconds after the last time."""
+        if self.asked_at is None:
+            return True
+        wait = interval if self.retry_s is None else self.retry_s
+        return now - self.asked_at >= wait - TIMER_TOLERANCE_SECONDS
+
+    def take(self, words: Sequence[int], now: float) -> bool:
+        """Take in a good reading, decoding only what differs from the last one; returns whether anything does."""
+        self.read_at, self.failure, self.retry_s = now, None, None
+        new = tuple(words)
+        if new == (old := self.words):
+            return False
+        touched = {
+            field
+            for offset, fields in enumerate(self._fields)
+            if not old or new[offset] != old[offset]
+            for field in fields
+        }
+        decoded = {key: field.decode(list(new[start:stop])) for key, field, start, stop in touched}
+        self.words, self.readings = new, MappingProxyType({**self.readings, **decoded})
+        self.codes = MappingProxyType({key: new[offset] for key, offset in self._code_words.items()})
+        return True
+
+    def fail(self, failure: ModbusError, *, silent_alone: bool = False) -> None:
+        """Note a failed reading; `silent_alone` if other registers of the device do answer."""
+        self.failure = failure
+        if self.refused:
+            self.retry_s = REFUSED_RETRY_SECONDS
+        elif silent_alone:
+            self.retry_s = min(max(2 * (self.retry_s or 0.0), SILENT_RETRY_SECONDS), SILENT_RETRY_MAXIMUM_SECONDS)
+        else:
+            self.retry_s = 0.0
+
+    def unlabelled_bits(self) -> dict[str, int]:
+        """The bits set that nobody has described, as a mask by the word's key."""
+        return {key: bits for offset, (key, mask) in self._labelled.items() if (bits := self.words[offset] & ~mask)}
+
+
+class Block:
+    """The registers that belong together, read in one request or in several."""
+
+    def __init__(self, component: type[Component]) -> None:
+        """Take the declared ranges, each of which is a request."""
+        self.pieces = tuple(Piece(component, first, last) for first, last in component.register_ranges or ())
+
+    @property
+    def available(self) -> bool:
+        """Whether all of it was read the last time it was asked for."""
+        return all(piece.available for piece in self.pieces)
+
+    @property
+    def failure(self) -> ModbusError | None:
+        """Why a part of it could not be read, `None` if all was or nothing was asked for."""
+        return next((piece.failure for piece in self.pieces if piece.failure is not None), None)
+
+    @property
+    def refused(self) -> bool:
+        """Whether the device says that it does not have some of these registers."""
+        return any(piece.refused for piece in self.pieces)
+
+    @property
+    def read_at(self) -> float | None:
+        """When the part that was read the longest ago was read, `None` if one never was."""
+        times = [piece.read_at for piece in self.pieces]
+        known = [at for at in times if at is not None]
+        return min(known) if len(known) == len(times) else None
+
+    @property
+    def asked_at(self) -> float | None:
+        """When the part that was asked for the longest ago was asked for, `None` if one never was."""
+        times = [piece.asked_at for piece in self.pieces]
+        known = [at for at in times if at is not None]
+        return min(known) if len(known) == len(times) else None
+
+    @property
+    def words(self) -> dict[int, int]:
+        """The words of the last good reading, by address."""
+        return {address: word for piece in self.pieces for address, word in enumerate(piece.words, piece.address)}
+
+    @property
+    def component(self) -> SimpleNamespace:
+        """The decoded words of the last good reading, by attribute."""
+        return SimpleNamespace(**self.readings)
+
+    @property
+    def readings(self) -> dict[str, Any]:
+        """The decoded words of the last good reading, by key."""
+        return {key: value for piece in self.pieces for key, value in piece.readings.items()}
