@@ -361,7 +361,7 @@ class Controller:
     async def _pay_on_the_way_out(self) -> None:
         if self.lease.lease is not None:
             await self._end(End.SHUT_DOWN)
-        while True:
+        while self.lease.debt is not None or not self.resetting.settled:
             self.guard.beat()
             await self.device.async_read((*INPUT_BLOCKS, "commands", SETPOINT_BLOCKS[self.phases]))
             now = self._clock()
