@@ -125,6 +125,11 @@ def held(sim: Simulator) -> bool:
     return sim.model.commanded
 
 
+def files(folder: Path) -> list[str]:
+    """The names in a folder."""
+    return [path.name for path in folder.iterdir()]
+
+
 def is_alive(process_id: int) -> bool:
     """Whether a process runs; one that has ended but was not collected does not."""
     try:
@@ -164,7 +169,7 @@ async def test_killed(sim: Simulator, tmp_path: Path, transport: str) -> None:
     assert report.held_before == {"set_active_power": -20_000, "set_reactive_power": -20_000}
     assert report.held_after == {"set_active_power": 0, "set_reactive_power": 0}
     assert one.report.stat().st_mode & 0o777 == 0o600
-    assert os.listdir(tmp_path) == ["guard.json"]
+    assert files(tmp_path) == ["guard.json"]
 
 
 async def test_killed_per_phase(sim: Simulator, tmp_path: Path) -> None:
@@ -234,7 +239,7 @@ async def test_paid(sim: Simulator, tmp_path: Path) -> None:
         assert await one.heard("lost") is False
         assert not is_alive(one.guard)
     assert written_by_guard(sim) == []
-    assert os.listdir(tmp_path) == []
+    assert files(tmp_path) == []
 
 
 async def test_lost(sim: Simulator, tmp_path: Path) -> None:

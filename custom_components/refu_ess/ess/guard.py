@@ -442,9 +442,7 @@ class Debt:
         with suppress(Exception):
             async with asyncio.timeout(self._attempt_s), self._device.connect(self.report.reason) as unit:
                 held = await self._device.async_held(unit)
-                if held is not None:
-                    self._note(held_after=held)
-                    return not any(held.values())
+                return held is None or not any(held.values())
         return True
 
 
