@@ -241,18 +241,19 @@ async def test_paid(bench: Bench, tmp_path: Path) -> None:
     assert read_report(tmp_path / "guard.json") is None
 
 
-async def test_silence(bench: Bench) -> None:
+async def test_silence(bench: Bench, clock: Clock) -> None:
     """It acts when no beat came for as long as ordered, and not before."""
-    bench.orders = replace(bench.orders, silence_s=0.1)
-    running = asyncio.create_task(bench.run(closed=False))
-    await asyncio.sleep(0)
-    for _ in range(20):
+    running = asyncio.create_task(bench.run(closed=False, clock=clock))
+    await asyncio.sleep(0.05)
+    for _ in range(10):
+        clock.now += 9
         bench.lines.feed_data(b"beat\n")
-        await asyncio.sleep(0.01)
-    assert bench.writes == []
-    for _ in range(5):
+        await asyncio.sleep(0.02)
+    assert bench.connects == 0
+    for _ in range(2):
+        clock.now += 5.5
         bench.lines.feed_data(b"anything\n")
-        await asyncio.sleep(0.04)
+        await asyncio.sleep(0.02)
     assert await running == EXIT_DONE
     assert bench.written == ZEROS
     assert bench.reports[-1].reason is Reason.SILENT
@@ -316,12 +317,14 @@ async def test_zero_that_does_not_stay(bench: Bench, unit: MockModbusUnit) -> No
     assert [report.outcome for report in bench.reports] == ["trying", "already_zero", "zero_written"]
 
 
-async def test_second_look_that_fails(bench: Bench, unit: MockModbusUnit) -> None:
+@pytest.mark.parametrize("refuses", [0, 2], ids=["answers", "connects"])
+async def test_second_look_that_fails(bench: Bench, unit: MockModbusUnit, refuses: int) -> None:
     """Zero that was read back counts although the device cannot be asked once more."""
     running = asyncio.create_task(bench.run())
     while not bench.writes:  # noqa: ASYNC110 - what it waits for is a counter
         await asyncio.sleep(0)
     await asyncio.sleep(0.01)
+    bench.refuses = refuses
     unit.fail_requests(ModbusConnectionError())
     assert await running == EXIT_DONE
     assert bench.reports[-1].outcome is Outcome.ZERO_WRITTEN
@@ -613,7 +616,7 @@ async def test_acted(hire: Hire) -> None:
     await one.async_paid()
 
 
-@pytest.mark.parametrize(("said", "acted"), [("true", None), (echo(TRYING), TRYING)])
+@pytest.mark.parametrize(("said", "acted"), [("exec 1>&-; exec /bin/sleep 0.1", None), (echo(TRYING), TRYING)])
 async def test_lost(hire: Hire, said: str, acted: GuardReport | None) -> None:
     """A guard that ends unasked is lost, unless it finished acting."""
     one = hire(f"{READY_SCRIPT}; {said}")
