@@ -392,7 +392,7 @@ async def test_what_is_loaded(sim: Simulator, tmp_path: Path, transport: str) ->
     lines = [line.partition(" ") for line in out.decode().splitlines()]
     found = {name: rest.split() for name, _, rest in lines}
     ours = {name for name in found["modules"] if name.partition(".")[0] == "ess"}
-    assert ours == {"ess", "ess.guard", "ess.settings", "ess.enums", "ess.facts"}
+    assert ours == {"ess", "ess.guard", "ess.settings", "ess.setpoint", "ess.enums", "ess.facts"}
     assert not [name for name in found["modules"] if name.startswith(("homeassistant", "custom_components", "aiohttp"))]
     assert {"modbus_connection.pymodbus", "serial", "encodings.idna"} <= set(found["modules"])
     assert found["late"] == []

@@ -22,6 +22,8 @@ from .enums import Code, InverterStatusLayout, OperationMode, SystemState, WorkS
 from .error_reset import Outcome as ResetOutcome
 from .events import Event, EventKind
 from .facts import Bit, Category, Channel, Part, Role, Severity
+from .guard import GuardReport, delete_report, read_report
+from .guardian import Guardian, GuardLink
 from .guarding import Guard, NoGuard
 from .lease import End, Lease
 from .limit import Limit
@@ -68,6 +70,9 @@ __all__ = [
     "Failure",
     "Finding",
     "Guard",
+    "GuardLink",
+    "GuardReport",
+    "Guardian",
     "InverterStatusLayout",
     "Lease",
     "Limit",
@@ -93,6 +98,8 @@ __all__ = [
     "WriteFailedError",
     "async_probe",
     "counts_as",
+    "delete_report",
     "develop",
     "is_active",
+    "read_report",
 ]

@@ -35,6 +35,8 @@ _LOGGER = logging.getLogger(__name__)
 
 SETTINGS_AGE_S = 10.0
 """Settings older than this are read again before a command, and while one is held."""
+GUARD_RETRY_S = 60.0
+"""Time between two attempts to start a guard process that did not start."""
 WAY_OUT_S = 10.0
 """Time for paying debts when the integration stops; Home Assistant grants 20 s."""
 WAY_OUT_PAUSE_S = 0.5
@@ -81,7 +83,7 @@ class Controller:
         self.soc_state = last.soc_state
         self._owner = "" if last.zero is None else last.zero.owner
         self._running_since: float | None = None
-        self._guard_missing = False
+        self._guard_missing_since: float | None = None
         self._closed = False
         self._lock = asyncio.Lock()
         """Commands and the cycle take turns, so that no write of one is overtaken by the other."""
@@ -510,14 +512,17 @@ class Controller:
         return not any(held.reactive_var) and not any(any(one.power.reactive_var) for one in sent)
 
     async def _guarded(self) -> None:
-        if self.guard.acted is not None:
-            raise RefusedError(Refusal.ZERO_OWED)
+        """Start the guard unless it runs; without one, power is sent all the same, with a warning."""
+        now = self._clock().monotonic
+        if self._guard_missing_since is not None and now - self._guard_missing_since < GUARD_RETRY_S:
+            return
         if await self.guard.async_start():
-            self._guard_missing = False
-        elif not self._guard_missing:
-            self._guard_missing = True
+            self._guard_missing_since = None
+            return
+        if self._guard_missing_since is None:
             _LOGGER.warning("The guard process could not be started: a crash of Home Assistant leaves the setpoint on")
             self._tell(EventKind.GUARD_MISSING, {})
+        self._guard_missing_since = now
 
     async def _write(self, send: Callable[[], Awaitable[None]]) -> None:
         """Send one write.
