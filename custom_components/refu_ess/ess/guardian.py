@@ -106,7 +106,7 @@ class Guardian:
         self._is_ready = self._told = self._lost = False
         self._acted, self._unread = None, b""
         self._ready.clear()
-        self._reaped.clear()
+        self._reaped = asyncio.Event()  # of its own: the one before may still be on its way out
         try:
             self._spawn()
         except Exception:  # whatever the reason, there is no guard
@@ -224,12 +224,13 @@ class Guardian:
         self._ready.set()
         if self._acted is not None and self._on_acted is not None:
             loop.call_soon(self._on_acted, self._acted)
-        self._reaping = loop.create_task(self._reap(process))
+        self._reaping = loop.create_task(self._reap(process, self._reaped))
 
-    async def _reap(self, process: subprocess.Popen[bytes]) -> None:
+    @staticmethod
+    async def _reap(process: subprocess.Popen[bytes], reaped: asyncio.Event) -> None:
         while process.poll() is None:  # noqa: ASYNC110 - there is no event for it in every event loop
             await asyncio.sleep(POLL_S)
-        self._reaped.set()
+        reaped.set()
 
     def _kill(self) -> None:
         if self._process is not None:
