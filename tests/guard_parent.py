@@ -1,4 +1,4 @@
-"""Stands in for Home Assistant in `test_guard_process.py`: holds -20 kW under a guard and does as it is told.
+"""Stands in for Home Assistant in `test_guard_process.py`: holds -20 kW under a guard and follows commands.
 
 It takes one JSON object as argument, prints JSON lines, and takes commands on its standard input.
 """

@@ -121,7 +121,7 @@ async def parent(
 
 
 def held(sim: Simulator) -> bool:
-    """Whether any setpoint is not zero."""
+    """True if any setpoint is not zero."""
     return sim.model.commanded
 
 
@@ -131,7 +131,7 @@ def files(folder: Path) -> list[str]:
 
 
 def is_alive(process_id: int) -> bool:
-    """Whether a process runs; one that has ended but was not collected does not."""
+    """True while a process runs; one that has ended but was not collected does not."""
     try:
         return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -227,7 +227,7 @@ async def test_blocked(sim: Simulator, tmp_path: Path, transport: str) -> None:
 
 
 async def test_paid(sim: Simulator, tmp_path: Path) -> None:
-    """A guard that is told of the zero ends, and neither writes nor reports; signals did not end it before."""
+    """After "paid" the guard ends without a write or a report; signals did not end it before."""
     async with parent(sim, tmp_path) as one:
         for request_to_end in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             os.kill(one.guard, request_to_end)

@@ -119,7 +119,7 @@ class Bench:
 
     @property
     def written(self) -> list[tuple[int, list[int] | list[bool], int]]:
-        """What it wrote."""
+        """The writes so far: address, values, function."""
         return [(write.address, write.values, write.function_code) for write in self.writes]
 
 
@@ -234,7 +234,7 @@ async def test_ready_before_it_loads(bench: Bench, monkeypatch: pytest.MonkeyPat
 
 
 async def test_paid(bench: Bench, tmp_path: Path) -> None:
-    """A guard that is told of the zero does nothing; what it does not know it ignores."""
+    """After "paid" the guard ends without having done anything; unknown lines are ignored."""
     assert await bench.run(b"beat", b"anything", b"x" * 100_000, b"beat", b"paid") == EXIT_DONE
     assert bench.said == [b"ready\n"]
     assert bench.connects == 0
@@ -459,7 +459,7 @@ async def test_connect(
 
 
 def test_main_on_pipes(bench: Bench) -> None:
-    """It reads and says on file descriptors; that nobody listens is no error."""
+    """It reads and says on file descriptors; a closed pipe is not an error."""
     for listened in (True, False):
         to_guard, orders = os.pipe()
         answers, from_guard = os.pipe()
@@ -527,7 +527,7 @@ TRYING = replace(REPORT, outcome=Outcome.TRYING)
 
 
 async def test_hire_and_pay(hire: Hire) -> None:
-    """A real guard starts once, hears beats, and ends when it is told of the zero."""
+    """A real guard starts once, hears beats, and ends at "paid"."""
     one = hire()
     assert not one.running
     one.beat()
@@ -601,7 +601,7 @@ async def test_cancelled_start(hire: Hire) -> None:
 
 
 async def test_acted(hire: Hire) -> None:
-    """What the guard did is known at the first look after a blocked loop, and is told once it has ended."""
+    """The report is there at the first look after a blocked loop; the callback follows once the guard has ended."""
     on_acted = MagicMock()
     one = hire(f"{READY_SCRIPT}; echo rubbish; {echo(TRYING, REPORT)}", on_acted=on_acted)
     assert await one.async_start()
@@ -655,7 +655,7 @@ async def test_new_guard_instead_of_one_that_acts(hire: Hire, monkeypatch: pytes
 
 
 async def test_guard_that_does_not_listen(hire: Hire) -> None:
-    """Beats into a closed pipe are no error; a guard that cannot be told of the zero is killed at once."""
+    """Beats into a closed pipe are not errors; a guard that cannot receive "paid" is killed at once."""
     one = hire(f"{READY_SCRIPT}; exec 0<&-; echo deaf; exec /bin/sleep 30")
     assert await one.async_start()
     await asyncio.sleep(0.2)

@@ -63,7 +63,7 @@ class Reason(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What the guard achieved."""
+    """The result of the guard's attempts."""
 
     TRYING = "trying"
     """Not finished. In a file that a later start finds: the guard was killed while it tried."""
@@ -79,7 +79,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class GuardReport:
-    """What the guard did without Home Assistant."""
+    """The guard's own account of what it did without Home Assistant."""
 
     reason: Reason
     outcome: Outcome
@@ -158,7 +158,7 @@ class Orders:
     timeout_s: float
     """Seconds that the device has to answer a request."""
     per_phase: bool
-    """Whether the setpoint registers of each phase are in use, else those of the total."""
+    """True if the setpoint registers of each phase are in use, False if those of the total."""
     report_path: str
     silence_s: float
     """Seconds without a beat after which the guard acts."""
@@ -353,7 +353,7 @@ class Debt:
         self._clock = clock
         self._began = clock()
         self._written = False
-        """Whether a zero was sent, acknowledged or not."""
+        """True once a zero was sent, acknowledged or not."""
         self._pen = ThreadPoolExecutor(max_workers=1)
         """Writes the file: a disk that hangs must not keep the zero from the device."""
 
@@ -375,7 +375,7 @@ class Debt:
     async def _async_until_paid(lines: asyncio.StreamReader) -> None:
         while (line := await _async_line(lines)) != PAID:
             if line is None:
-                await asyncio.get_running_loop().create_future()  # nobody is left to say anything
+                await asyncio.get_running_loop().create_future()  # no parent is left
 
     async def _async_pay(self) -> None:
         await self._async_until_zero()
@@ -491,7 +491,7 @@ def main(stdin: int = 0, stdout: int = 1) -> int:
     """Run the guard on two file descriptors and return its exit code."""
 
     def say(line: bytes) -> None:
-        with suppress(OSError):  # nobody listens any longer
+        with suppress(OSError):  # the parent no longer listens
             os.write(stdout, line)
 
     async def run() -> int:

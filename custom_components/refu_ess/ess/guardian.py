@@ -1,4 +1,4 @@
-"""Home Assistant's side of the dead man's switch in `guard.py`: starts the process, feeds it, and hears what it did.
+"""Home Assistant's side of the dead man's switch in `guard.py`: starts the process, feeds it, and reads its reports.
 
 The process is not one of asyncio's, which kills its processes when their transport goes: a guard has to outlive us.
 """
@@ -24,7 +24,7 @@ LAUNCHER = Path(__file__).resolve().parent.parent / "guard" / "__main__.py"
 READY_S = 5.0
 """Seconds that a new process has to read its orders."""
 END_S = 2.0
-"""Seconds that a process has to end once it was told that zero was delivered."""
+"""Seconds that a process has to end after "paid"."""
 POLL_S = 0.01
 
 
@@ -63,7 +63,7 @@ class Guardian:
         self._answers: IO[bytes]
         self._unread = b""
         self._ready = asyncio.Event()
-        """Also set when the process ends, so that nobody waits in vain."""
+        """Also set when the process ends, so that no start waits in vain."""
         self._reaped = asyncio.Event()
         self._reaping: asyncio.Task[None] | None = None
         self._is_ready = False
@@ -73,13 +73,13 @@ class Guardian:
 
     @property
     def running(self) -> bool:
-        """Whether there is a guard process."""
+        """True while there is a guard process, also one that is acting or was abandoned."""
         self._listen()
         return self._process is not None
 
     @property
     def acted(self) -> GuardReport | None:
-        """What the guard did on its own since it was last started, or is doing (outcome "trying").
+        """The report of a guard that acted, or is acting (outcome "trying"), since the last start.
 
         Also up to date right after the event loop was blocked.
         """
@@ -88,7 +88,7 @@ class Guardian:
 
     @property
     def lost(self) -> bool:
-        """Whether the process ended without being told to, and without having finished acting."""
+        """True if the process ended unasked, without having finished acting: a new one is needed."""
         self._listen()
         return self._lost
 
@@ -106,7 +106,7 @@ class Guardian:
         self._is_ready = self._told = self._lost = False
         self._acted, self._unread = None, b""
         self._ready.clear()
-        self._reaped.clear()
+        self._reaped = asyncio.Event()  # of its own: the one before may still be on its way out
         try:
             self._spawn()
         except Exception:  # whatever the reason, there is no guard
@@ -146,7 +146,7 @@ class Guardian:
         return self._reaped.is_set()
 
     def abandon(self) -> None:
-        """Close the pipe: unless it was told that zero was delivered, the guard delivers it on its own."""
+        """Close the pipe: without a "paid" before, the guard delivers zero on its own."""
         self._told = True
         if self._process is not None:
             self._orders.close()
@@ -183,7 +183,7 @@ class Guardian:
             self._kill()
 
     def _say(self, word: bytes) -> bool:
-        """Send a line without waiting; False if it did not fit into the pipe or nobody is there."""
+        """Send a line without waiting; False if it did not fit into the pipe or there is no reader."""
         if self._process is None or self._orders.closed:
             return False
         line = word + b"\n"
@@ -224,12 +224,13 @@ class Guardian:
         self._ready.set()
         if self._acted is not None and self._on_acted is not None:
             loop.call_soon(self._on_acted, self._acted)
-        self._reaping = loop.create_task(self._reap(process))
+        self._reaping = loop.create_task(self._reap(process, self._reaped))
 
-    async def _reap(self, process: subprocess.Popen[bytes]) -> None:
+    @staticmethod
+    async def _reap(process: subprocess.Popen[bytes], reaped: asyncio.Event) -> None:
         while process.poll() is None:  # noqa: ASYNC110 - there is no event for it in every event loop
             await asyncio.sleep(POLL_S)
-        self._reaped.set()
+        reaped.set()
 
     def _kill(self) -> None:
         if self._process is not None:
