@@ -5,21 +5,26 @@ from collections.abc import Callable, Mapping
 import pytest
 from modbus_connection.mock import MockModbusConnection, MockModbusUnit
 
-from custom_components.refu_ess.ess import RefuEss, Site
-
-HEALTHY = {0x100: 4, 0x101: 0x600, 0x102: 0x17, 0x103: 0x7C07, 0x11C: 3, 0x121: 50}
+from custom_components.refu_ess.ess import Moment, RefuEss, Site
+from tests.registers import HEALTHY
 
 
 class Clock:
-    """Time that goes by when it is told to."""
+    """Time that goes by when it is told to, on both clocks unless one of them is told to stand still."""
 
     def __init__(self) -> None:
         """Begin somewhere."""
         self.now = 1000.0
+        self.ahead = 1_800_000_000.0
+        """Seconds that the clock on the wall is ahead."""
 
     def __call__(self) -> float:
-        """The time in seconds."""
+        """The monotonic time in seconds."""
         return self.now
+
+    def moment(self) -> Moment:
+        """The time on both clocks."""
+        return Moment(self.now, self.now + self.ahead)
 
 
 @pytest.fixture
