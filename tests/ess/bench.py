@@ -24,7 +24,7 @@ from tests.registers import ACTIVE_SETPOINT, REACTIVE_SETPOINT, word
 from .conftest import Clock
 
 WITHOUT_RAMP = ControlSettings(start_delay_s=0, ramp_w_per_s=1_000_000)
-ZERO = [(ACTIVE_SETPOINT, [0])]
+ZERO = [(ACTIVE_SETPOINT, [0]), (REACTIVE_SETPOINT, [0])]
 """The zero of active power; reactive power that reads zero need not be written."""
 
 type Written = list[tuple[int, list[int]]]

@@ -92,12 +92,12 @@ async def test_nothing_is_written_unasked(bench: MakeBench) -> None:
 
 
 async def test_setpoint_is_sent_at_once_and_every_second(bench: MakeBench) -> None:
-    """20 kW of charging are 0xFF38 in 0x203; reactive power that reads zero is not sent."""
+    """20 kW of charging are 0xFF38 in 0x203; reactive power that was sent zero and reads zero is not repeated."""
     made = await bench()
     await made.power(-20_000)
-    assert made.written == [(ACTIVE_SETPOINT, [0xFF38])]
+    assert made.written == [(ACTIVE_SETPOINT, [0xFF38]), (REACTIVE_SETPOINT, [0])]
     await made.poll(3)
-    assert made.written == [(ACTIVE_SETPOINT, [0xFF38])] * 4
+    assert made.written[2:] == [(ACTIVE_SETPOINT, [0xFF38])] * 3
     assert made.controller.blocks_to_read == {"total_setpoints": 0, "phase_setpoints": 10, "commands": 10}
     assert made.told(EventKind.LEASE_TAKEN) == [{"owner": "user", "asked": -20_000, "applied": -20_000}]
 
@@ -409,8 +409,9 @@ async def test_writes_are_remembered(bench: MakeBench, unit: MockModbusUnit) -> 
     await made.power(20_000)
     unit.fail_write(ACTIVE_SETPOINT, ServerDeviceFailureError())
     await made.poll()
-    assert [(write.address, write.outcome) for write in made.device.unit.writes][:2] == [
+    assert [(write.address, write.outcome) for write in made.device.unit.writes][:3] == [
         (ACTIVE_SETPOINT, "done"),
+        (REACTIVE_SETPOINT, "done"),
         (ACTIVE_SETPOINT, "failed"),
     ]
 
@@ -626,7 +627,7 @@ async def test_recovery_from_a_fault(bench: MakeBench, unit: MockModbusUnit) -> 
     assert not made.controller.busy
     unit.input[SYSTEM_STATE] = FAULT
     await made.poll(3600)
-    assert [address for address, _ in made.taken()] == [ACTIVE_SETPOINT, WORK_STATE]
+    assert [address for address, _ in made.taken()] == [ACTIVE_SETPOINT, REACTIVE_SETPOINT, WORK_STATE]
     assert made.controller.resetting.resets.count == 1
     assert [event["step"] for event in made.told(EventKind.RECOVERY)] == ["stop", "start", "stop"]
 

@@ -63,10 +63,10 @@ def test_one_then_zero_each_read_back() -> None:
 def test_reading_from_before_the_write_proves_nothing() -> None:
     """It is neither the 1 nor the 0."""
     course = begun()
-    course.cycle(read(ErrorReset.ON, 0), 1)
+    course.cycle(read(ErrorReset.ON, -1), 1)
     assert course.state.step is Step.SETTING
     course.cycle(read(ErrorReset.ON, 2), 2)
-    course.cycle(read(ErrorReset.OFF, 2), 3)
+    course.cycle(read(ErrorReset.OFF, 1), 3)
     assert course.state.step is Step.CLEARING
 
 
