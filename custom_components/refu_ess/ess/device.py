@@ -253,7 +253,7 @@ class RefuEss:
     def _expose(self) -> Exposure:
         """Gather what is known, or return what was gathered before if nothing is different."""
         exposed = (
-            *((piece.readings, piece.available) for piece in self._pieces),
+            *((piece.words, piece.available) for piece in self._pieces),
             dict(self.plausibility.overrides),
             self.layout.suggested,
             self.site,

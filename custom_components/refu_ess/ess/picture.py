@@ -120,7 +120,7 @@ def _differences(before: Exposure, after: Exposure) -> set[str]:
     old, old_codes = before.values, before.codes
     changed = {key for key, value in after.values.items() if value != old[key]}
     changed |= before.unavailable ^ after.unavailable
-    changed |= {key for key, code in after.codes.items() if code != old_codes.get(key)}
+    changed |= {key for key in old_codes.keys() | after.codes if after.codes.get(key) != old_codes.get(key)}
     return changed
 
 
