@@ -1,9 +1,9 @@
 """Blocks of registers: what one request reads, how its last reading went, and when it is due again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import reduce
 from operator import or_
-from types import MappingProxyType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 from modbus_connection import (
@@ -35,9 +35,10 @@ class Piece:
         self.address, self.count = first, last - first + 1
         self.words: tuple[int, ...] = ()
         """Of the last good reading."""
-        self.readings: Mapping[str, Any] = MappingProxyType({})
-        """The decoded words of the last good reading, by key."""
-        self.codes: Mapping[str, int] = MappingProxyType({})
+        self.readings: Mapping[str, Any] = {}
+        """The decoded words of the last good reading, by key. Replaced, never changed."""
+        self.codes: Mapping[str, int] = {}
+        """The words among them that are codes, by key."""
         self.failure: ModbusError | None = None
         """Why the last reading failed, `None` if it did not."""
         self.read_at: float | None = None
@@ -59,7 +60,7 @@ class Piece:
                     masks = [one.mask for one in placed if isinstance(one, PackedBitField)]
                     self._labelled[start] = (key, reduce(or_, masks))
         self.keys = frozenset(key for fields in self._fields for key, *_ in fields)
-        self.unknown: Mapping[str, None] = MappingProxyType(dict.fromkeys(self.keys))
+        self.unknown: Mapping[str, None] = dict.fromkeys(self.keys)
         """The values of all its keys while it could not be read."""
 
     @property
@@ -84,21 +85,20 @@ class Piece:
         wait = interval if self.retry_s is None else self.retry_s
         return now - self.asked_at >= wait - TIMER_TOLERANCE_SECONDS
 
-    def take(self, words: Sequence[int], now: float) -> bool:
+    def take(self, words: list[int], now: float) -> bool:
         """Take in a good reading, decoding only what differs from the last one; returns whether anything does."""
         self.read_at, self.failure, self.retry_s = now, None, None
         new = tuple(words)
         if new == (old := self.words):
             return False
-        touched = {
-            field
+        decoded = {
+            key: field.decode(words[start:stop])
             for offset, fields in enumerate(self._fields)
             if not old or new[offset] != old[offset]
-            for field in fields
+            for key, field, start, stop in fields
         }
-        decoded = {key: field.decode(list(new[start:stop])) for key, field, start, stop in touched}
-        self.words, self.readings = new, MappingProxyType({**self.readings, **decoded})
-        self.codes = MappingProxyType({key: new[offset] for key, offset in self._code_words.items()})
+        self.words, self.readings = new, {**self.readings, **decoded}
+        self.codes = {key: new[offset] for key, offset in self._code_words.items()}
         return True
 
     def fail(self, failure: ModbusError, *, silent_alone: bool = False) -> None:

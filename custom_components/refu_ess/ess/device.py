@@ -45,15 +45,15 @@ class Write:
 
 
 class Readings:
-    """The last good readings of a block by attribute, also while it fails. `None` is unknown or implausible."""
+    """The last good readings of an input block by attribute, also while it fails. `None` is unknown or implausible."""
 
     def __init__(self, block: Block, overrides: Mapping[str, Any]) -> None:
         """Take what is shown in place of implausible readings."""
-        self._block, self._overrides = block, overrides
+        (self._piece,), self._overrides = block.pieces, overrides
 
     def __getattr__(self, key: str) -> Any:
         """The value of a channel or bit."""
-        return self._overrides[key] if key in self._overrides else self._block.readings.get(key)
+        return self._overrides[key] if key in self._overrides else self._piece.readings.get(key)
 
 
 class RefuEss:
@@ -261,6 +261,7 @@ class RefuEss:
         if exposed == self._exposed:
             return self.picture.exposure
         self._exposed = exposed
+        words = {name: block.words for name, block in self.blocks.items()}
         values: dict[str, Any] = {"battery_groups": self.site.battery_groups}
         for key in SITE_CHANNELS:
             values[key] = self.site.effective_charge_soc if key == "charge_soc" else getattr(self.site, key)
@@ -275,7 +276,7 @@ class RefuEss:
             values=MappingProxyType(values),
             unavailable=frozenset(key for piece in self._pieces if not piece.available for key in piece.keys),
             codes=MappingProxyType({key: code for piece in self._pieces for key, code in piece.codes.items()}),
-            words=MappingProxyType({name: MappingProxyType(block.words) for name, block in self.blocks.items()}),
+            words=MappingProxyType({name: MappingProxyType(found) for name, found in words.items()}),
             suggested_layout=self.layout.suggested,
         )
 
