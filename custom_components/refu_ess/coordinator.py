@@ -135,9 +135,8 @@ class RefuEssCoordinator(PictureCoordinator):
                 min(self._interval, timedelta(seconds=CONTROL_INTERVAL_SECONDS)) if controller.busy else self._interval
             )
             self._compare_commands()
-        if self._changed:
-            self._log_block_changes()
-            self._show_issues()
+        self._log_block_changes()
+        self._show_issues()
 
     def _compare_commands(self) -> None:
         """Note that what is commanded has changed: no picture holds it."""

@@ -261,10 +261,7 @@ class RefuEss:
         if exposed == self._exposed:
             return self.picture.exposure
         self._exposed = exposed
-        words = {name: block.words for name, block in self.blocks.items()}
-        values: dict[str, Any] = {"battery_groups": self.site.battery_groups}
-        for key in SITE_CHANNELS:
-            values[key] = self.site.effective_charge_soc if key == "charge_soc" else getattr(self.site, key)
+        values = self._configured()
         for piece in self._pieces:
             values.update(piece.readings if piece.available else piece.unknown)
         battery = self.blocks["battery"]
@@ -276,9 +273,14 @@ class RefuEss:
             values=MappingProxyType(values),
             unavailable=frozenset(key for piece in self._pieces if not piece.available for key in piece.keys),
             codes=MappingProxyType({key: code for piece in self._pieces for key, code in piece.codes.items()}),
-            words=MappingProxyType({name: MappingProxyType(found) for name, found in words.items()}),
+            words=MappingProxyType({name: block.words for name, block in self.blocks.items()}),
             suggested_layout=self.layout.suggested,
         )
+
+    def _configured(self) -> dict[str, Any]:
+        """The values of what no register tells."""
+        values: dict[str, Any] = {key: getattr(self.site, key) for key in SITE_CHANNELS}
+        return values | {"charge_soc": self.site.effective_charge_soc, "battery_groups": self.site.battery_groups}
 
     # What control asks
 
