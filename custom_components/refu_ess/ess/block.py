@@ -81,7 +81,7 @@ class Piece:
         self.asked_at: float | None = None
         self.retry_s: float | None = None
         """How long after a failure it is asked again."""
-        self._plan = _plan(component, first, last)
+        self._plan = _plan(component, first, last)  # type: ignore[arg-type] # a class can be hashed
         self.keys, self.unknown = self._plan.keys, self._plan.unknown
 
     @property
