@@ -389,9 +389,7 @@ async def test_second_release_that_fails_is_an_error_too(bench: MakeBench, unit:
         await made.controller.async_release()
 
 
-async def test_unreadable_setpoints_are_commanded_without_reading_back(
-    bench: MakeBench, unit: MockModbusUnit
-) -> None:
+async def test_unreadable_setpoints_are_commanded_without_reading_back(bench: MakeBench, unit: MockModbusUnit) -> None:
     """The acknowledgement of zero has to do for its delivery."""
     unit.fail_read(ACTIVE_SETPOINT, ServerDeviceFailureError())
     made = await bench()

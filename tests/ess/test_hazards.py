@@ -330,9 +330,7 @@ async def test_h3_way_out_tries_again(bench: MakeBench, unit: MockModbusUnit, lo
     assert made.store.record.zero is None
 
 
-async def test_h3_zero_that_could_not_be_paid_is_paid_at_the_next_start(
-    bench: MakeBench, unit: MockModbusUnit
-) -> None:
+async def test_h3_zero_that_could_not_be_paid_is_paid_at_the_next_start(bench: MakeBench, unit: MockModbusUnit) -> None:
     """Before anything else, and the event says so."""
     made = await bench()
     await made.power(20_000)
@@ -474,9 +472,7 @@ async def recovering(made: Bench) -> None:
 
 
 @pytest.mark.parametrize("state", [RUNNING, FAULT, 1])
-async def test_h4_stop_before_and_during_a_recovery_stands(
-    bench: MakeBench, unit: MockModbusUnit, state: int
-) -> None:
+async def test_h4_stop_before_and_during_a_recovery_stands(bench: MakeBench, unit: MockModbusUnit, state: int) -> None:
     """What a user stops stays stopped when the fault is over."""
     made = await bench()
     await made.controller.async_switch_recovery(on=True)
@@ -651,7 +647,7 @@ async def test_h5_zero_comes_before_start_where_setpoints_cannot_be_read(
     unit.input[SYSTEM_STATE] = STANDBY
     await made.poll()
     began = made.clock.now
-    with made.pauses():
+    with made.clock.pauses():
         await made.controller.async_set_work_state(WorkState.START)
     assert made.written == [(ACTIVE_SETPOINT, [0]), (REACTIVE_SETPOINT, [0]), START]
     assert made.clock.now - began >= 4
@@ -666,7 +662,7 @@ async def test_h5_start_is_not_written_if_the_system_changed_while_zero_took_eff
     unit.input[SYSTEM_STATE] = STANDBY
     await made.poll()
     unit.on_write(lambda _: unit.input.update({SYSTEM_STATE: FAULT}))
-    with made.pauses(), pytest.raises(RefusedError, match=Refusal.FAULT):
+    with made.clock.pauses(), pytest.raises(RefusedError, match=Refusal.FAULT):
         await made.controller.async_set_work_state(WorkState.START)
     assert START not in made.written
 

@@ -287,9 +287,7 @@ def test_phases_keep_their_shares() -> None:
 )
 def test_forced_charge_is_split_evenly(active: tuple[float, ...]) -> None:
     """Raising phases to a forced charge by one factor would drive opposite phases apart, so each takes a third."""
-    decision = decide(
-        Power(active, (0.0,) * 3), GOOD, Settings(), running_for_s=LONG_AGO, bounds=forced(-18_000)
-    )
+    decision = decide(Power(active, (0.0,) * 3), GOOD, Settings(), running_for_s=LONG_AGO, bounds=forced(-18_000))
     assert decision == Decision(Power((-6000,) * 3, (0,) * 3), Limit.SOC_CHARGE)
 
 
