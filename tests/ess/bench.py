@@ -1,10 +1,9 @@
 """A controller on a device in memory, polled every second as the coordinator does."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
-from unittest.mock import patch
 
 from modbus_connection import ModbusError
 from modbus_connection.mock import MockModbusUnit, WriteEvent
@@ -119,18 +118,8 @@ class Bench:
 
     async def shut_down(self) -> None:
         """Stop, with the pauses taken from the clock."""
-        with self.pauses():
+        with self.clock.pauses():
             await self.controller.async_shut_down()
-
-    @contextmanager
-    def pauses(self) -> Iterator[None]:
-        """Let the clock go by instead of sleeping."""
-
-        async def sleep(seconds: float) -> None:
-            self.clock.now += seconds
-
-        with patch.object(asyncio, "sleep", sleep):
-            yield
 
     def told(self, kind: EventKind) -> list[dict[str, object]]:
         """Return the details of the events of a kind."""

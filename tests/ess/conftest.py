@@ -1,6 +1,9 @@
 """A device in memory whose words are typed in by each test."""
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from unittest.mock import patch
 
 import pytest
 from modbus_connection.mock import MockModbusConnection, MockModbusUnit
@@ -25,6 +28,16 @@ class Clock:
     def moment(self) -> Moment:
         """The time on both clocks."""
         return Moment(self.now, self.now + self.ahead)
+
+    @contextmanager
+    def pauses(self) -> Iterator[None]:
+        """Let this clock go by instead of sleeping."""
+
+        async def sleep(seconds: float) -> None:
+            self.now += seconds
+
+        with patch.object(asyncio, "sleep", sleep):
+            yield
 
 
 @pytest.fixture

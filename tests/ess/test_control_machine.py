@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import HealthCheck, settings as examples, strategies as st
+from hypothesis import HealthCheck, Phase, settings as examples, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from modbus_connection import ModbusError, ModbusUnit
 
@@ -704,8 +704,10 @@ class ControlMachine(RuleBasedStateMachine):
 
 
 EXAMPLES = int(os.environ.get("REFU_ESS_EXAMPLES", "100"))
+NO_SHRINKING = (Phase.explicit, Phase.reuse, Phase.generate)
 ControlMachine.TestCase.settings = examples(
     max_examples=EXAMPLES,
+    phases=tuple(Phase) if "REFU_ESS_SHRINK" in os.environ else NO_SHRINKING,
     stateful_step_count=int(os.environ.get("REFU_ESS_STEPS", "25")),
     deadline=None,
     suppress_health_check=list(HealthCheck),

@@ -317,9 +317,13 @@ class Controller:
             self.recovery = change(self.recovery)
 
     async def _start(self) -> None:
-        """Write START; where the setpoints cannot be read, zero goes first."""
+        """Write START; where the setpoints cannot be read, zero goes first and is given time to take effect."""
         if self.reading().held is None:
             await self._send(Power.zero(self.lease.phases))
+            await asyncio.sleep(lease.SETTLED_AFTER_S)
+            await self.device.async_read((*INPUT_BLOCKS, *SETPOINT_BLOCKS.values()))
+            if (reason := self.start_refusal()) is not None:
+                raise RefusedError(reason)
         await self._write(lambda: self.device.commands.async_set_work_state(WorkState.START))
 
     async def async_set_operation_mode(self, mode: OperationMode) -> None:
@@ -464,7 +468,7 @@ class Controller:
         """Carry out one part of the cycle; one that fails does not keep the others from their turn."""
         try:
             await step
-        except WriteFailedError as err:
+        except (RefusedError, WriteFailedError) as err:
             _LOGGER.debug("Not written now: %s", err.reason)
         except Exception:
             _LOGGER.exception("Unexpected error in control; it goes on at the next cycle")
