@@ -9,11 +9,12 @@ from homeassistant.helpers.typing import ConfigType
 from .connection import async_open_unit, is_shared
 from .const import DOMAIN
 from .controls import DESCRIPTIONS, SetpointDescription
-from .coordinator import RefuEssConfigEntry, RefuEssCoordinator, site_of
+from .coordinator import RefuEssConfigEntry, RefuEssCoordinator
 from .entity import ess_device_info, part_identifier
 from .ess import MAXIMUM_BATTERY_GROUPS, Controller, Part, RefuEss
 from .issues import async_delete_issues
 from .memory import Memory
+from .options import site_of
 from .services import async_setup_services
 
 PLATFORMS = [

@@ -7,10 +7,11 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .controls import SWITCHES, ControlSwitchDescription
-from .coordinator import RefuEssConfigEntry, soc_settings_of
+from .coordinator import RefuEssConfigEntry
 from .entity import RefuEssEntity, Shown
 from .errors import translated
 from .ess import WorkState
+from .options import soc_settings_of
 
 PARALLEL_UPDATES = 1
 

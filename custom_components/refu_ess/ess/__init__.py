@@ -20,10 +20,12 @@ from .derived import CONDITIONS, DERIVED, Condition
 from .device import Block, RefuEss
 from .enums import Code, InverterStatusLayout, OperationMode, SystemState, WorkState
 from .facts import Bit, Category, Channel, Part, Role, Severity
+from .limits import CONTROL as CONTROL_RANGES, POWER as POWER_RANGE, SITE as SITE_RANGES, Range
+from .link import OWN_REQUEST
 from .power import Decision, Limit, Power, Settings as ControlSettings
-from .probe import Finding, async_probe
+from .probe import Doubt, Finding, async_probe
 from .recovery import Recovery
-from .refusal import RefusedError, WriteFailedError
+from .refusal import OutOfRangeError, RefusedError, WriteFailedError
 from .site import MAXIMUM_BATTERY_GROUPS, Site
 from .soc_protection import SocSettings
 
@@ -34,11 +36,15 @@ __all__ = [
     "BLOCKS",
     "CHANNELS",
     "CONDITIONS",
+    "CONTROL_RANGES",
     "DERIVED",
     "INPUT_BLOCKS",
     "MAXIMUM_BATTERY_GROUPS",
+    "OWN_REQUEST",
+    "POWER_RANGE",
     "REGISTER_CHANNELS",
     "SETTING_BLOCKS",
+    "SITE_RANGES",
     "Bit",
     "BitEntry",
     "Block",
@@ -50,6 +56,7 @@ __all__ = [
     "ControlSettings",
     "Controller",
     "Decision",
+    "Doubt",
     "End",
     "Event",
     "Finding",
@@ -57,8 +64,10 @@ __all__ = [
     "Lease",
     "Limit",
     "OperationMode",
+    "OutOfRangeError",
     "Part",
     "Power",
+    "Range",
     "Recovery",
     "RefuEss",
     "RefusedError",

@@ -3,12 +3,17 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from modbus_connection import ModbusError, ModbusTimeoutError, ModbusUnit
 
 DEADLINE_SECONDS = 5.0
 """Longer than the time-out of a private link. A shared link repeats a request for a minute while the device is busy."""
+
+
+OWN_REQUEST: ContextVar[bool] = ContextVar("refu_ess_own_request", default=False)
+"""True while one of our requests is under way, and in the callbacks of the connection that it opened."""
 
 
 @dataclass
@@ -57,6 +62,7 @@ class GuardedUnit:
     async def _request[T](self, send: Callable[[], Awaitable[T]]) -> T:
         self.statistics.requests += 1
         was_down = not self._unit.connected
+        own = OWN_REQUEST.set(True)
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 answer = await send()
@@ -66,6 +72,8 @@ class GuardedUnit:
         except TimeoutError as err:
             self.statistics.errors[ModbusTimeoutError.__name__] += 1
             raise ModbusTimeoutError(f"no answer within {DEADLINE_SECONDS} s") from err
+        finally:
+            OWN_REQUEST.reset(own)
         if was_down and self._was_connected:
             self.statistics.reconnects += 1
         self._was_connected = True
