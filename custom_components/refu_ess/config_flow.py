@@ -208,13 +208,12 @@ class RefuEssConfigFlow(ConfigFlow, domain=DOMAIN):
             return self._finish()
         finding, unknown = cast("Finding", self._finding), "?"
         state = finding.system_state
+        doubts = [await self._async_text("selector", f"doubt.options.{doubt}") for doubt in finding.doubts]
         return self.async_show_form(
             step_id="unusual",
             data_schema=vol.Schema({}),
             description_placeholders={
-                "doubts": ", ".join(
-                    [await self._async_text("selector", f"doubt.options.{one}") for one in finding.doubts]
-                ),
+                "doubts": "; ".join(doubts),
                 "system_state": unknown
                 if state is None
                 else await self._async_text("entity", f"sensor.system_state.state.{state.slug}"),
@@ -226,7 +225,7 @@ class RefuEssConfigFlow(ConfigFlow, domain=DOMAIN):
     async def _async_text(self, category: str, key: str) -> str:
         """Return one of our texts in Home Assistant's language; it translates no placeholders by itself."""
         texts = await async_get_translations(self.hass, self.hass.config.language, category, [DOMAIN])
-        return texts[f"component.{DOMAIN}.{category}.{key}"]
+        return texts.get(f"component.{DOMAIN}.{category}.{key}", key)
 
     @property
     def _reconfigured(self) -> ConfigEntry | None:

@@ -122,11 +122,10 @@ class NumberOption(Option):
 
     @override
     def checked(self, value: object) -> float:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not self.minimum <= value <= self.maximum:
-            raise ValueError(
-                f"must be a number from {self.minimum:.15g} to {self.maximum:.15g} {self.unit or ''}".strip()
-            )
+        # Compared before it is converted: an integer may be too large for a float.
+        if not isinstance(value, int | float) or isinstance(value, bool) or not self.minimum <= value <= self.maximum:
+            permitted = f"{self.minimum:.15g} to {self.maximum:.15g} {self.unit or ''}".rstrip()
+            raise ValueError(f"it must be a number from {permitted}")
         return int(value) if self.step == 1 else float(value)
 
     @override
@@ -150,7 +149,7 @@ class ChoiceOption(Option):
     @override
     def checked(self, value: object) -> str:
         if not isinstance(value, str) or value not in self.choices:
-            raise ValueError(f"must be one of {', '.join(self.choices)}")
+            raise ValueError(f"it must be one of {', '.join(self.choices)}")
         return value
 
     @override
@@ -174,7 +173,7 @@ class FlagOption(Option):
     @override
     def checked(self, value: object) -> bool:
         if not isinstance(value, bool):
-            raise ValueError("must be true or false")  # noqa: TRY004
+            raise ValueError("it must be true or false")  # noqa: TRY004
         return value
 
     @override
@@ -283,7 +282,8 @@ def sectioned(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def flat(user_input: Mapping[str, Any]) -> dict[str, Any]:
     """Return the form's answers without its sections."""
-    return {key: value for key, value in user_input.items() if key != SECTION_CONTROL} | user_input[SECTION_CONTROL]
+    control: Mapping[str, Any] = user_input[SECTION_CONTROL]
+    return {**{key: value for key, value in user_input.items() if key != SECTION_CONTROL}, **control}
 
 
 def refused(answers: Mapping[str, Any]) -> Iterator[Option]:
