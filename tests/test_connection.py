@@ -75,8 +75,9 @@ async def wrong(socket_enabled: None) -> AsyncIterator[Wrong]:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_repeats() -> None:
-    """Let pymodbus forget the last line of an earlier test."""
+def _as_in_use(caplog: pytest.LogCaptureFixture) -> None:
+    """Log as Home Assistant does by default, and let pymodbus forget the last line of an earlier test."""
+    caplog.set_level(logging.WARNING, "pymodbus.logging")
     Log.last_log_text, Log.repeat_log = "", False
 
 
@@ -120,8 +121,7 @@ async def test_our_failed_requests_are_no_lines_of_pymodbus(
 ) -> None:
     """Requests of ours that fail reach us as errors; pymodbus adds nothing, not even from its protocol's callbacks."""
     wrong.silent = silent
-    with caplog.at_level(logging.WARNING, "pymodbus.logging"):
-        await ours(wrong.port, 3)
+    await ours(wrong.port, 3)
     assert lines(caplog) == []
 
 

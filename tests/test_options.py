@@ -259,7 +259,7 @@ def test_every_refused_value_has_its_text(language: str) -> None:
     for field in (*CONTROL_RANGES, "min_soc", "charge_soc", "max_soc", "power"):
         text = exceptions[f"out_of_range_{field}"]["message"]
         assert {"{minimum}", "{maximum}"} <= set(re.findall(r"{\w+}", text)), field
-        assert field not in text
+        assert field == "power" or field not in text
 
 
 def test_actions_follow_the_ranges() -> None:
