@@ -27,13 +27,14 @@ from .guardian import Guardian, GuardLink
 from .guarding import Guard, NoGuard
 from .lease import End, Lease
 from .limit import Limit
-from .link import LinkStatistics
+from .limits import CONTROL as CONTROL_RANGES, POWER as POWER_RANGE, SITE as SITE_RANGES, Range
+from .link import OWN_REQUEST, LinkStatistics
 from .moment import Moment
 from .picture import COMPUTED, Exposure, Picture, develop
 from .power import Decision, Settings as ControlSettings
-from .probe import Finding, async_probe
+from .probe import Doubt, Finding, async_probe
 from .record import Record
-from .refusal import Failure, Refusal, RefusedError, WriteFailedError
+from .refusal import Failure, OutOfRangeError, Refusal, RefusedError, WriteFailedError
 from .setpoint import Power
 from .site import MAXIMUM_BATTERY_GROUPS, Site
 from .soc_protection import SocSettings
@@ -46,12 +47,16 @@ __all__ = [
     "CHANNELS",
     "COMPUTED",
     "CONDITIONS",
+    "CONTROL_RANGES",
     "DERIVED",
     "INPUT_BLOCKS",
     "MAXIMUM_BATTERY_GROUPS",
     "NO_ALARM",
+    "OWN_REQUEST",
+    "POWER_RANGE",
     "REGISTER_CHANNELS",
     "SETTING_BLOCKS",
+    "SITE_RANGES",
     "Bit",
     "BitEntry",
     "Block",
@@ -63,6 +68,7 @@ __all__ = [
     "ControlSettings",
     "Controller",
     "Decision",
+    "Doubt",
     "End",
     "Event",
     "EventKind",
@@ -80,10 +86,12 @@ __all__ = [
     "Moment",
     "NoGuard",
     "OperationMode",
+    "OutOfRangeError",
     "Part",
     "Picture",
     "Piece",
     "Power",
+    "Range",
     "Record",
     "RefuEss",
     "Refusal",
