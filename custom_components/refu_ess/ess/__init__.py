@@ -3,6 +3,7 @@
 The register facts come from the project's channel table and register map; what no source proves is said beside it.
 """
 
+from .alarm_log import CHANGES_KEPT, ActiveAlarm, AlarmChange, AlarmLog, Look, look
 from .alarms import ALARMS, counts_as, is_active
 from .block import Block, Piece
 from .catalogue import (
@@ -23,7 +24,7 @@ from .error_reset import Outcome as ResetOutcome
 from .events import Event, EventKind
 from .facts import Bit, Category, Channel, Part, Role, Severity
 from .guarding import Guard, NoGuard
-from .lease import End, Lease
+from .lease import REFUSES, End, Lease
 from .limit import Limit
 from .link import LinkStatistics
 from .moment import Moment
@@ -41,6 +42,7 @@ __all__ = [
     "BITS",
     "BITS_BY_WORD",
     "BLOCKS",
+    "CHANGES_KEPT",
     "CHANNELS",
     "COMPUTED",
     "CONDITIONS",
@@ -48,8 +50,12 @@ __all__ = [
     "INPUT_BLOCKS",
     "MAXIMUM_BATTERY_GROUPS",
     "NO_ALARM",
+    "REFUSES",
     "REGISTER_CHANNELS",
     "SETTING_BLOCKS",
+    "ActiveAlarm",
+    "AlarmChange",
+    "AlarmLog",
     "Bit",
     "BitEntry",
     "Block",
@@ -72,6 +78,7 @@ __all__ = [
     "Lease",
     "Limit",
     "LinkStatistics",
+    "Look",
     "Moment",
     "NoGuard",
     "OperationMode",
@@ -95,4 +102,5 @@ __all__ = [
     "counts_as",
     "develop",
     "is_active",
+    "look",
 ]
