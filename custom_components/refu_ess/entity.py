@@ -49,7 +49,7 @@ def part_device_info(coordinator: RefuEssCoordinator, part: Part, group: int | N
         identifiers={part_identifier(entry.entry_id, part, group)},
         parent_device_id=coordinator.device_id,
         translation_key=part.value if group is None else f"{part.value}_group",
-        translation_placeholders={"name": entry.title, "group": str(group)},
+        translation_placeholders={"group": str(group)},
     )
 
 
