@@ -225,12 +225,15 @@ async def test_nothing_is_told_before_automations_listen(
     entry.add_to_hass(hass)
     assert await hass.config_entries.async_setup(entry.entry_id)
     await hass.async_block_till_done()
+    switch(unit, HOT)
+    await entry.runtime_data.async_refresh()
+    await hass.async_block_till_done()
     assert state(hass, ALARM_EVENT) == STATE_UNKNOWN
     assert told == []
     hass.set_state(CoreState.running)
     hass.bus.async_fire("homeassistant_started")
     await hass.async_block_till_done()
-    assert short(told) == ["+fog_alarm?"]
+    assert short(told) == ["+fog_alarm?", "+normal_high_temperature"]
 
 
 async def test_first_start_tells_nothing(
@@ -349,15 +352,14 @@ async def test_saved_while_it_flaps(
     freezer: FrozenDateTimeFactory,
     hass_storage: dict[str, Any],
 ) -> None:
-    """A flapping alarm puts off no write: a crash finds what is at most a moment old."""
-    await poll(hass, freezer)
-    for n in range(6):
+    """A flapping alarm puts off no write: a crash takes away at most the last seconds."""
+    for n in range(round(SAVE_DELAY_SECONDS)):
         switch(unit, HOT, on=not n % 2)
-        await poll(hass, freezer)
-    freezer.tick(SAVE_DELAY_SECONDS)
-    async_fire_time_changed(hass)
-    await hass.async_block_till_done()
-    assert len(hass_storage[STORE]["data"]["history"]) >= 5
+        await loaded.runtime_data.async_refresh()
+        freezer.tick(1.1)
+        async_fire_time_changed(hass)
+        await hass.async_block_till_done()
+    assert len(hass_storage[STORE]["data"]["history"]) >= 9
 
 
 async def test_removed_with_the_entry(

@@ -9,6 +9,7 @@ from homeassistant.exceptions import ServiceValidationError
 from homeassistant.helpers import area_registry as ar, device_registry as dr, entity_registry as er
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
+from custom_components.refu_ess import alarm_action
 from custom_components.refu_ess.const import DOMAIN
 from custom_components.refu_ess.coordinator import RefuEssCoordinator
 
@@ -26,8 +27,6 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         coordinator = await original(call)
         found.append(coordinator.config_entry.entry_id)
         return coordinator
-
-    from custom_components.refu_ess import alarm_action  # noqa: PLC0415
 
     original = alarm_action.async_coordinator_of
     monkeypatch.setattr(alarm_action, "async_coordinator_of", coordinator_of)
