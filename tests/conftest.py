@@ -80,6 +80,15 @@ def _short_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("custom_components.refu_ess.ess.control.WAY_OUT_PAUSE_S", 0.05)
 
 
+@pytest.fixture(autouse=True)
+def guard_started(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> AsyncMock:
+    """Start no process for a device that is in memory only; returns what stands for starting one."""
+    start = AsyncMock(return_value=True)
+    if "real_guard" not in request.keywords:
+        monkeypatch.setattr("custom_components.refu_ess.ess.Guardian.async_start", start)
+    return start
+
+
 @pytest.fixture
 def snapshot(snapshot: SnapshotAssertion) -> SnapshotAssertion:
     """Leave out of a snapshot what differs from run to run."""

@@ -435,6 +435,7 @@ async def test_error_reset_that_does_not_read_back(
 ) -> None:
     """A device that never shows the 1 is an error, and 0 is the last that is written."""
     unit.input[0x100] = 5
+    await ready.runtime_data.async_refresh()
     unit.on_write(lambda _: unit.holding.update({0x201: 0}))
     task = hass.async_create_task(call(hass, "reset_error"))
     for _ in range(25):

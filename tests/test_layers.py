@@ -7,8 +7,6 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "custom_components" / "refu_ess"
 PLATFORMS = {"binary_sensor", "button", "event", "number", "select", "sensor", "switch"}
-DESCRIPTIONS = {"controls", "describe"}
-"""What is read, and what is commanded."""
 REGISTER_FILES = {"battery", "settings", "status"}
 
 
@@ -51,21 +49,21 @@ def test_the_device_package_has_one_door(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(PLATFORMS))
 def test_platforms_stay_thin(name: str) -> None:
-    """A platform describes nothing and speaks no Modbus."""
+    """A platform describes only its own controls, and speaks no Modbus."""
     assert not [module for module in SIDE[name] if module.startswith("modbus_connection")]
     assert {".entity", ".coordinator"} <= SIDE[name]
-    assert SIDE[name] & {f".{file}" for file in DESCRIPTIONS}
+    assert ".describe" in SIDE[name]
     assert not SIDE[name] & {f".{other}" for other in PLATFORMS}
 
 
-def test_descriptions_know_both_languages() -> None:
-    """Only `describe.py`, and for commands `controls.py`, bring device classes and the device's words together."""
+def test_one_file_describes_the_readings() -> None:
+    """Only `describe.py` brings device classes and the declared channels together."""
     both = {
         name
         for name, modules in SIDE.items()
         if ".ess" in modules and {"homeassistant.components.sensor", "homeassistant.components.number"} <= modules
     }
-    assert both == DESCRIPTIONS
+    assert both == {"describe"}
 
 
 def test_one_file_translates_modbus_errors() -> None:

@@ -14,6 +14,7 @@ from .controls import CONTROLS
 from .coordinator import RefuEssConfigEntry, RefuEssCoordinator, site_of
 from .entity import ess_device_info, part_identifier
 from .ess import MAXIMUM_BATTERY_GROUPS, Controller, Part, RefuEss
+from .guarding import async_take_report
 from .issues import async_delete_issues
 from .memory import Memory
 from .services import async_setup_services
@@ -47,6 +48,8 @@ async def async_setup_entry(hass: HomeAssistant, entry: RefuEssConfigEntry) -> b
     record = await memory.async_load()
     device = RefuEss(unit, site_of(entry), shared_link=is_shared(entry.data))
     coordinator = RefuEssCoordinator(hass, entry, device, memory, record)
+    if (report := await async_take_report(hass, entry.entry_id)) is not None:
+        coordinator.commander.async_report_guard(report)
     await coordinator.alarms.async_load()
     await coordinator.async_config_entry_first_refresh()
     entry.async_on_unload(coordinator.alarms.async_follow(coordinator))

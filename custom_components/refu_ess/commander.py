@@ -16,6 +16,7 @@ from .ess import (
     Event,
     EventKind,
     Failure,
+    GuardReport,
     Lease,
     Moment,
     OperationMode,
@@ -51,7 +52,7 @@ class Commander:
     """The only way for Home Assistant to write to one ESS."""
 
     def __init__(self, hass: HomeAssistant, controller: Controller, changed: Callable[[], None]) -> None:
-        """Take the controller, and whom to call after each command."""
+        """Take the controller, and whom to call after each command. A debt of an earlier run is reported at once."""
         self._hass = hass
         self._changed = changed
         self._listeners: list[Listener] = []
@@ -78,6 +79,12 @@ class Commander:
                 listener(event)
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
+
+    @callback
+    def async_report_guard(self, report: GuardReport) -> None:
+        """Report what a guard process did on its own."""
+        details = {"reason": report.reason.value, "outcome": report.outcome.value, "seconds": report.seconds}
+        self._report(Event(EventKind.GUARD_ACTED, details))
 
     @property
     def context(self) -> Context | None:

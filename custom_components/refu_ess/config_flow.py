@@ -28,6 +28,7 @@ from homeassistant.helpers.selector import (
     SerialPortSelector,
     TextSelector,
 )
+from homeassistant.setup import async_setup_component
 from modbus_connection import ModbusConnectionError, ModbusError
 
 from .connection import async_open_temporary_unit, endpoint, held_by_others
@@ -229,6 +230,8 @@ class RefuEssConfigFlow(ConfigFlow, domain=DOMAIN):
 
     async def async_step_serial(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Ask for the serial port."""
+        # It lists the ports. Most systems have loaded it; for a network link it would be half a second for nothing.
+        await async_setup_component(self.hass, "usb", {})
         return await self._async_step_link(TRANSPORT_SERIAL, user_input)
 
     async def _async_step_link(self, transport: str, user_input: dict[str, Any] | None) -> ConfigFlowResult:

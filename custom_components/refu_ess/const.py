@@ -45,6 +45,8 @@ CONF_SETPOINT_REGISTERS: Final = "setpoint_registers"
 CONF_START_DELAY: Final = "start_delay"
 CONF_RAMP_RATE: Final = "ramp_rate"
 CONF_IGNORE_STOP_REQUEST: Final = "ignore_stop_request"
+CONF_LONGEST_HOLD: Final = "longest_hold"
+CONF_GUARD: Final = "guard"
 SETPOINTS_TOTAL: Final = "total"
 SETPOINTS_PER_PHASE: Final = "per_phase"
 

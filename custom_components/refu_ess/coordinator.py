@@ -41,6 +41,7 @@ from .ess import (
     Site,
     SocSettings,
 )
+from .guarding import guard_of
 from .issues import Issues
 from .memory import Memory
 from .updates import PictureCoordinator
@@ -100,14 +101,16 @@ class RefuEssCoordinator(PictureCoordinator):
         """Take the device, and the record of the last run with the file that the next is kept in."""
         interval = timedelta(seconds=entry.options.get(CONF_POLL_INTERVAL, DEFAULT_POLL_INTERVAL_SECONDS))
         super().__init__(hass, _LOGGER, entry, device, interval)
+        per_phase = entry.options.get(CONF_SETPOINT_REGISTERS) == SETPOINTS_PER_PHASE
         controller = Controller(
             device,
             clock=now,
             settings=control_settings_of(entry),
-            per_phase=entry.options.get(CONF_SETPOINT_REGISTERS) == SETPOINTS_PER_PHASE,
+            per_phase=per_phase,
             read_only=entry.options.get(CONF_READ_ONLY, False),
             record=record,
             keep=memory.async_save,
+            guard=guard_of(hass, entry, per_phase=per_phase),
         )
         if record.soc_protection:
             controller.soc_settings = soc_settings_of(device.site)

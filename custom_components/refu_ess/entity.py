@@ -24,6 +24,9 @@ class Shown(NamedTuple):
     attributes: dict[str, Any] | None = None
 
 
+GONE = Shown(available=False)
+
+
 def ess_device_info(coordinator: RefuEssCoordinator) -> DeviceInfo:
     """Return the device that stands for the whole ESS."""
     entry = coordinator.config_entry
@@ -72,8 +75,8 @@ class RefuEssEntity(CoordinatorEntity[RefuEssCoordinator]):
         """Return what to show while it is available."""
 
     def _look(self) -> Shown:
-        gone = not self.entity_description.keys.isdisjoint(self.coordinator.data.unavailable)
-        return Shown(available=False) if gone else self._read()
+        available = self.entity_description.keys.isdisjoint(self.coordinator.data.unavailable)
+        return self._read() if available else GONE
 
     @property
     @override

@@ -1,25 +1,43 @@
 """A device in memory whose words are typed in by each test."""
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from unittest.mock import patch
 
 import pytest
 from modbus_connection.mock import MockModbusConnection, MockModbusUnit
 
-from custom_components.refu_ess.ess import RefuEss, Site
-
-HEALTHY = {0x100: 4, 0x101: 0x600, 0x102: 0x17, 0x103: 0x7C07, 0x11C: 3, 0x121: 50}
+from custom_components.refu_ess.ess import Moment, RefuEss, Site
+from tests.registers import HEALTHY
 
 
 class Clock:
-    """Time that goes by when it is told to."""
+    """Time that goes by when it is told to, on both clocks unless one of them is told to stand still."""
 
     def __init__(self) -> None:
         """Begin somewhere."""
         self.now = 1000.0
+        self.ahead = 1_800_000_000.0
+        """Seconds that the clock on the wall is ahead."""
 
     def __call__(self) -> float:
-        """The time in seconds."""
+        """The monotonic time in seconds."""
         return self.now
+
+    def moment(self) -> Moment:
+        """The time on both clocks."""
+        return Moment(self.now, self.now + self.ahead)
+
+    @contextmanager
+    def pauses(self) -> Iterator[None]:
+        """Let this clock go by instead of sleeping."""
+
+        async def sleep(seconds: float) -> None:
+            self.now += seconds
+
+        with patch.object(asyncio, "sleep", sleep):
+            yield
 
 
 @pytest.fixture

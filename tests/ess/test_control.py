@@ -1,89 +1,69 @@
 """The controller: leases, their ends, and everything that is written, over a device in memory."""
 
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+import math
 
 import pytest
-from modbus_connection import ModbusConnectionError, ModbusError, ModbusTimeoutError, ServerDeviceFailureError
-from modbus_connection.mock import MockModbusUnit, WriteEvent
+from modbus_connection import (
+    ModbusConnectionError,
+    ModbusError,
+    ModbusTimeoutError,
+    ServerDeviceBusyError,
+    ServerDeviceFailureError,
+)
+from modbus_connection.mock import MockModbusUnit
 
 from custom_components.refu_ess.ess import (
-    Controller,
     ControlSettings,
-    Event,
+    End,
+    EventKind,
+    Failure,
     Limit,
     OperationMode,
     Power,
-    Recovery,
+    Record,
     RefuEss,
+    Refusal,
     RefusedError,
-    Resets,
+    ResetOutcome,
     SocSettings,
     WorkState,
     WriteFailedError,
 )
-from custom_components.refu_ess.ess.control import End
+from tests.registers import (
+    ACTIVE_POWER,
+    ACTIVE_SETPOINT,
+    ACTIVE_SETPOINT_L1,
+    ACTIVE_SETPOINT_L2,
+    ALL_READY,
+    BATTERY_FAULT,
+    BATTERY_FAULT_9,
+    BATTERY_FAULT_10,
+    BATTERY_MODE,
+    BATTERY_STATE,
+    BATTERY_STOPPED,
+    ERROR_CODE,
+    ERROR_RESET,
+    FAULT,
+    FIRST_SETTING,
+    INIT,
+    INVERTER_STATUS,
+    OPERATION_MODE,
+    PERMITTING,
+    REACTIVE_SETPOINT,
+    REACTIVE_SETPOINT_L1,
+    RUNNING,
+    SEVERE_FAULT,
+    SOC,
+    STANDBY,
+    STOP_REQUEST,
+    SYSTEM_ERROR_1,
+    SYSTEM_STATE,
+    WORK_STATE,
+    word,
+)
 
+from .bench import ZERO, Bench, MakeBench
 from .conftest import Clock
-
-RUNNING = {0x11A: 1000, 0x11B: 1000, 0x11E: 7680, 0x124: 900, 0x125: 800}
-SHORT = ControlSettings(start_delay_s=0, ramp_w_per_s=1_000_000)
-
-
-class Bench:
-    """A controller on a device in memory, polled every second."""
-
-    def __init__(
-        self,
-        unit: MockModbusUnit,
-        clock: Clock,
-        *,
-        settings: ControlSettings = SHORT,
-        per_phase: bool = False,
-        read_only: bool = False,
-        resets: Resets | None = None,
-    ) -> None:
-        """Read once, so that everything is known."""
-        self.unit = unit
-        self.clock = clock
-        self.written: list[tuple[int, list[int]]] = []
-        self.events: list[Event] = []
-        unit.on_write(self._note)
-        self.device = RefuEss(unit, clock=clock)
-        self.controller = Controller(
-            self.device,
-            clock=clock,
-            wall_clock=clock,
-            settings=settings,
-            per_phase=per_phase,
-            read_only=read_only,
-            resets=resets,
-            report=self.events.append,
-        )
-
-    def _note(self, event: WriteEvent) -> None:
-        assert event.function_code == 16
-        self.written.append((event.address, [int(value) for value in event.values]))
-
-    async def poll(self, times: int = 1) -> None:
-        """Poll every second, as the coordinator does."""
-        for _ in range(times):
-            self.clock.now += 1
-            with suppress(ModbusError):
-                await self.device.async_poll(also=self.controller.blocks_to_read)
-            await self.controller.async_cycle()
-
-    async def power(self, watts: float, var: float = 0, duration_s: float | None = None) -> None:
-        """Ask for a total."""
-        asked = Power.total(watts, var, self.controller.phases)
-        await self.controller.async_set_power(asked, owner="person", duration_s=duration_s)
-
-    def told(self, kind: str) -> list[dict[str, object]]:
-        """Return the details of the events of a kind."""
-        return [event.details for event in self.events if event.kind == kind]
-
-
-type MakeBench = Callable[..., Awaitable[Bench]]
 
 
 @pytest.fixture
@@ -91,7 +71,7 @@ def bench(unit: MockModbusUnit, clock: Clock) -> MakeBench:
     """Make a bench whose system runs and was seen running."""
 
     async def make(**options: object) -> Bench:
-        unit.input.update(RUNNING)
+        unit.input.update(PERMITTING)
         made = Bench(unit, clock, **options)  # type: ignore[arg-type]
         await made.poll(2)
         return made
@@ -99,31 +79,50 @@ def bench(unit: MockModbusUnit, clock: Clock) -> MakeBench:
     return make
 
 
+# A lease
+
+
 async def test_nothing_is_written_unasked(bench: MakeBench) -> None:
     """Polling writes nothing, however long."""
     made = await bench()
     await made.poll(200)
     assert made.written == []
-    assert made.controller.decision.limit is Limit.NOTHING_ASKED
+    assert made.controller.limit is Limit.NOTHING_ASKED
+    assert not made.controller.busy
 
 
-async def test_lease_is_sent_at_once_and_every_second(bench: MakeBench) -> None:
-    """20 kW of charging are 0xFF38 in 0x203, and 0 in 0x207, at once and at every cycle."""
+async def test_setpoint_is_sent_at_once_and_every_second(bench: MakeBench) -> None:
+    """20 kW of charging are 0xFF38 in 0x203; reactive power that was sent zero and reads zero is not repeated."""
     made = await bench()
     await made.power(-20_000)
-    assert made.written == [(0x203, [0xFF38]), (0x207, [0])]
+    assert made.written == [(ACTIVE_SETPOINT, [0xFF38]), (REACTIVE_SETPOINT, [0])]
     await made.poll(3)
-    assert made.written == [(0x203, [0xFF38]), (0x207, [0])] * 4
-    assert made.controller.blocks_to_read == ("commands", "total_setpoints", "phase_setpoints")
-    assert made.told("lease_taken") == [{"owner": "person", "asked": -20_000, "applied": -20_000}]
+    assert made.written[2:] == [(ACTIVE_SETPOINT, [0xFF38])] * 3
+    assert made.controller.blocks_to_read == {"total_setpoints": 0, "phase_setpoints": 10, "commands": 10}
+    assert made.told(EventKind.LEASE_TAKEN) == [{"owner": "user", "asked": -20_000, "applied": -20_000}]
+
+
+async def test_reactive_power_is_sent_and_taken_back(bench: MakeBench) -> None:
+    """Reactive power goes to 0x207, and its zero too, for as long as the device may still hold it."""
+    made = await bench()
+    await made.power(20_000, 5000)
+    assert made.taken() == [(ACTIVE_SETPOINT, [200]), (REACTIVE_SETPOINT, [50])]
+    await made.controller.async_release()
+    assert made.taken() == [(ACTIVE_SETPOINT, [0]), (REACTIVE_SETPOINT, [0])]
 
 
 async def test_per_phase(bench: MakeBench) -> None:
     """With the setpoints per phase 0x204 and 0x208 are written, three at a time, and the totals never."""
     made = await bench(per_phase=True)
+    assert made.controller.per_phase
     await made.power(20_000, 300)
     await made.controller.async_release()
-    assert made.written == [(0x204, [67, 67, 66]), (0x208, [1, 1, 1]), (0x204, [0, 0, 0]), (0x208, [0, 0, 0])]
+    assert made.written == [
+        (ACTIVE_SETPOINT_L1, [67, 67, 66]),
+        (REACTIVE_SETPOINT_L1, [1, 1, 1]),
+        (ACTIVE_SETPOINT_L1, [0, 0, 0]),
+        (REACTIVE_SETPOINT_L1, [0, 0, 0]),
+    ]
 
 
 @pytest.mark.parametrize("way", ["release", "zero"])
@@ -131,12 +130,20 @@ async def test_release(bench: MakeBench, way: str) -> None:
     """Releasing, and asking for zero, write zero once, and nothing after that."""
     made = await bench()
     await made.power(20_000)
-    made.written.clear()
+    made.taken()
     await (made.controller.async_release() if way == "release" else made.power(0))
     await made.poll(20)
-    assert made.written == [(0x203, [0]), (0x207, [0])]
-    assert made.controller.last_end is End.RELEASED
+    assert made.written == ZERO
+    assert made.told(EventKind.LEASE_ENDED) == [{"reason": "released", "owner": "user"}]
     assert not made.controller.busy
+
+
+async def test_release_writes_zero_to_a_setpoint_of_another_system(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """A user who releases wants no power, whoever set it."""
+    unit.holding[ACTIVE_SETPOINT] = word(30_000)
+    made = await bench()
+    await made.controller.async_release()
+    assert made.taken() == ZERO
 
 
 async def test_duration(bench: MakeBench) -> None:
@@ -144,33 +151,45 @@ async def test_duration(bench: MakeBench) -> None:
     made = await bench()
     await made.power(20_000, duration_s=10)
     await made.poll(9)
-    assert made.controller.lease is not None
+    assert made.controller.lease.lease is not None
     await made.poll()
-    assert made.controller.last_end is End.EXPIRED
-    assert made.written[-2:] == [(0x203, [0]), (0x207, [0])]
+    assert made.controller.lease.last_end is End.EXPIRED
+    assert made.holds(0)
+
+
+@pytest.mark.parametrize("duration_s", [math.nan, 0, -1])
+async def test_duration_that_is_no_time(bench: MakeBench, duration_s: float) -> None:
+    """Such a lease could never end, or has ended already."""
+    made = await bench()
+    with pytest.raises(ValueError, match="duration"):
+        await made.power(20_000, duration_s=duration_s)
+    assert made.written == []
 
 
 @pytest.mark.parametrize(
     ("words", "end"),
     [
-        ({0x101: 0x601}, End.FAULT),
-        ({0x140: 1 << 8}, End.FAULT),
-        ({0x100: 5}, End.FAULT),
-        ({0x11C: 5}, End.FAULT),
-        ({0x100: 3}, End.SYSTEM_STATE),
-        ({0x100: 77}, End.SYSTEM_STATE),
+        ({SYSTEM_ERROR_1: ALL_READY | 1}, End.FAULT),
+        ({BATTERY_FAULT_10: SEVERE_FAULT}, End.FAULT),
+        ({SYSTEM_STATE: FAULT}, End.FAULT),
+        ({BATTERY_STATE: BATTERY_FAULT}, End.FAULT),
+        ({SYSTEM_STATE: STANDBY}, End.SYSTEM_STATE),
+        ({SYSTEM_STATE: 77}, End.SYSTEM_STATE),
     ],
 )
-async def test_ends_by_itself(bench: MakeBench, unit: MockModbusUnit, words: dict[int, int], end: End) -> None:
-    """A fault, and a system that no longer runs, end the lease; it does not come back with them gone."""
+async def test_what_ends_a_lease_does_not_bring_it_back(
+    bench: MakeBench, unit: MockModbusUnit, words: dict[int, int], end: End
+) -> None:
+    """A fault, and a system that no longer runs, end the lease; power stays off when they are over."""
     made = await bench()
     await made.power(20_000)
     before = {address: unit.input.get(address, 0) for address in words}
     unit.input.update(words)
     await made.poll()
-    assert made.controller.last_end is end
+    assert made.controller.lease.last_end is end
+    assert made.holds(0)
     unit.input.update(before)
-    made.written.clear()
+    made.taken()
     await made.poll(60)
     assert made.written == []
 
@@ -178,52 +197,54 @@ async def test_ends_by_itself(bench: MakeBench, unit: MockModbusUnit, words: dic
 @pytest.mark.parametrize(
     ("words", "limit"),
     [
-        ({0x11C: 1}, Limit.BATTERY_STATE),
-        ({0x11D: 1}, Limit.BATTERY_MODE),
-        ({0x12F: 1}, Limit.STOP_REQUEST),
-        ({0x101: 0x400}, Limit.NOT_READY),
+        ({BATTERY_STATE: BATTERY_STOPPED}, Limit.BATTERY_STATE),
+        ({BATTERY_MODE: 1}, Limit.BATTERY_MODE),
+        ({STOP_REQUEST: 1}, Limit.STOP_REQUEST),
+        ({SYSTEM_ERROR_1: 0x400}, Limit.NOT_READY),
     ],
 )
-async def test_holds_zero_meanwhile(
+async def test_lease_holds_zero_meanwhile(
     bench: MakeBench, unit: MockModbusUnit, words: dict[int, int], limit: Limit
 ) -> None:
-    """What may pass keeps the lease at zero and says why."""
+    """What may pass keeps the lease at zero and names the reason."""
     made = await bench()
     await made.power(20_000)
     before = {address: unit.input.get(address, 0) for address in words}
     unit.input.update(words)
     await made.poll(3)
-    assert made.written[-2:] == [(0x203, [0]), (0x207, [0])]
+    assert made.holds(0)
     assert made.controller.limit is limit
     unit.input.update(before)
     await made.poll()
-    assert made.written[-2] == (0x203, [200])
+    assert made.holds(20_000)
 
 
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        ({0x100: 3}, "system_state"),
-        ({0x101: 0x601}, "fault"),
-        ({0x11C: 1}, "battery_state"),
-        ({0x11D: 1}, "battery_mode"),
-        ({0x12F: 1}, "stop_request"),
-        ({0x101: 0}, "not_ready"),
-        ({0x202: 1}, "operation_mode"),
-        ({0x205: 10}, "other_setpoints"),
+        ({SYSTEM_STATE: STANDBY}, Limit.SYSTEM_STATE),
+        ({SYSTEM_ERROR_1: ALL_READY | 1}, Limit.FAULT),
+        ({BATTERY_STATE: BATTERY_STOPPED}, Limit.BATTERY_STATE),
+        ({BATTERY_MODE: 1}, Limit.BATTERY_MODE),
+        ({STOP_REQUEST: 1}, Limit.STOP_REQUEST),
+        ({SYSTEM_ERROR_1: 0}, Limit.NOT_READY),
+        ({OPERATION_MODE: 1}, Limit.OPERATION_MODE),
+        ({ACTIVE_SETPOINT_L2: 10}, Limit.OTHER_SETPOINTS),
     ],
 )
-async def test_refused_aloud(bench: MakeBench, unit: MockModbusUnit, words: dict[int, int], reason: str) -> None:
-    """Where nothing could be delivered a command is refused, and nothing is written."""
+async def test_command_that_could_deliver_nothing_is_refused(
+    bench: MakeBench, unit: MockModbusUnit, words: dict[int, int], reason: Limit
+) -> None:
+    """Nothing is written, and the reason has a name."""
     made = await bench()
-    for address, word in words.items():
-        (unit.holding if address >= 0x200 else unit.input)[address] = word
-    await made.device.async_poll(also=("commands", "phase_setpoints"))
+    for address, value in words.items():
+        (unit.holding if address >= FIRST_SETTING else unit.input)[address] = value
+    made.clock.now += 11
     with pytest.raises(RefusedError) as refused:
         await made.power(20_000)
     assert refused.value.reason == reason
     assert made.written == []
-    assert made.controller.lease is None
+    assert made.controller.lease.settled
 
 
 async def test_mains(bench: MakeBench, unit: MockModbusUnit) -> None:
@@ -233,286 +254,227 @@ async def test_mains(bench: MakeBench, unit: MockModbusUnit) -> None:
     await made.controller.async_release()
     for _ in range(2):
         await made.poll()
-    unit.input[0x103] = 0x3C07
+    unit.input[INVERTER_STATUS] = 0x3C07
     await made.poll()
-    with pytest.raises(RefusedError, match="mains"):
+    with pytest.raises(RefusedError, match=Limit.MAINS):
         await made.power(20_000)
 
 
-async def test_old_data_is_refused(bench: MakeBench, clock: Clock) -> None:
-    """What was read more than 5 s ago commands nothing."""
+async def test_unreadable_operation_mode_refuses_nothing(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """Where the register cannot be read, the mode is taken to be P/Q."""
+    unit.fail_read(WORK_STATE, ServerDeviceFailureError())
     made = await bench()
-    clock.now += 6
-    with pytest.raises(RefusedError, match="stale_data"):
+    await made.power(20_000)
+    assert made.holds(20_000)
+
+
+async def test_old_data_is_read_again_before_a_command(bench: MakeBench) -> None:
+    """A command after a long pause decides on fresh readings."""
+    made = await bench()
+    made.clock.now += 60
+    made.unit.input[SYSTEM_STATE] = STANDBY
+    with pytest.raises(RefusedError, match=Limit.SYSTEM_STATE):
         await made.power(20_000)
+
+
+async def test_command_without_a_link_is_refused(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """Readings older than 5 s command nothing."""
+    made = await bench()
+    made.clock.now += 6
+    unit.fail_requests(ModbusTimeoutError("late"))
+    with pytest.raises(RefusedError, match=Limit.STALE_DATA):
+        await made.power(20_000)
+
+
+async def test_one_part_changes_and_the_end_stays(bench: MakeBench) -> None:
+    """Without a duration of its own a change keeps that of the lease."""
+    made = await bench()
+    await made.power(20_000, duration_s=600)
+    assert made.controller.lease.lease is not None
+    ends = made.controller.lease.lease.ends
+    await made.poll(5)
+    await made.change(var=3000)
+    assert made.controller.lease.lease.ends == ends
+    assert made.holds(20_000, 3000)
+    await made.change(watts=0)
+    assert made.holds(0, 3000)
+    await made.change(var=0)
+    assert made.controller.lease.last_end is End.RELEASED
+
+
+async def test_change_without_a_lease_lasts_as_long_as_permitted(bench: MakeBench) -> None:
+    """A setpoint of a number has an end too."""
+    made = await bench(settings=ControlSettings(start_delay_s=0, ramp_w_per_s=1_000_000, longest_hold_s=600))
+    await made.change(watts=20_000)
+    await made.poll(599)
+    assert made.holds(20_000)
+    await made.poll(1)
+    assert made.controller.lease.last_end is End.EXPIRED
+
+
+# The link
 
 
 @pytest.mark.parametrize("error", [ModbusConnectionError("gone"), ModbusTimeoutError("late")])
-async def test_lost_device(bench: MakeBench, unit: MockModbusUnit, error: ModbusError) -> None:
+async def test_lost_device_ends_the_lease(bench: MakeBench, unit: MockModbusUnit, error: ModbusError) -> None:
     """After 5 s without data the lease is over; zero is written as soon as the device answers, and nothing else."""
     made = await bench()
     await made.power(20_000)
     unit.fail_requests(error)
     await made.poll(5)
-    assert made.controller.lease is not None
+    assert made.controller.lease.lease is not None
     await made.poll(1)
-    assert made.controller.last_end is End.STALE_DATA
+    assert made.controller.lease.last_end is End.STALE_DATA
     assert made.controller.busy
-    assert not made.told("write_failed")
+    assert made.controller.limit is Limit.ZERO_OWED
     unit.fail_requests(None)
-    made.written.clear()
+    made.taken()
     await made.poll(20)
-    assert made.written == [(0x203, [0]), (0x207, [0])]
+    assert made.written == ZERO
     assert not made.controller.busy
 
 
-async def test_short_loss(bench: MakeBench, unit: MockModbusUnit) -> None:
+async def test_short_loss_of_the_link(bench: MakeBench, unit: MockModbusUnit) -> None:
     """A device that is back within 5 s goes on with what it was told; nothing is sent while it is out of sight."""
     made = await bench()
     await made.power(20_000)
     unit.fail_requests(ModbusTimeoutError("late"))
-    made.written.clear()
+    made.taken()
     await made.poll(3)
     assert made.written == []
     unit.fail_requests(None)
     await made.poll(1)
-    assert made.written == [(0x203, [200]), (0x207, [0])]
+    assert made.written == [(ACTIVE_SETPOINT, [200])]
 
 
-async def test_write_that_gets_lost(bench: MakeBench, unit: MockModbusUnit) -> None:
-    """A write that gets no answer ends no lease by itself; asked by a person it is an error."""
+async def test_lost_write_ends_no_lease_unless_a_user_waits_for_it(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """In a cycle the loss of the link has a timeout of its own; a command says at once that it failed."""
     made = await bench()
     await made.power(20_000)
-    unit.fail_write(0x207, ModbusTimeoutError("late"))
+    unit.fail_write(ACTIVE_SETPOINT, ModbusTimeoutError("late"))
     await made.poll()
-    assert made.controller.lease is not None
-    with pytest.raises(WriteFailedError, match="no_connection"):
+    assert made.controller.lease.lease is not None
+    with pytest.raises(WriteFailedError, match=Failure.NO_CONNECTION):
         await made.power(10_000)
-    assert made.controller.lease is None
-
-
-async def test_lost_device_that_somebody_else_took(bench: MakeBench, unit: MockModbusUnit) -> None:
-    """If the setpoint is somebody else's when the device is back, it is left alone."""
-    made = await bench()
-    await made.power(20_000)
-    unit.fail_requests(ModbusConnectionError("gone"))
-    await made.poll(10)
-    unit.fail_requests(None)
-    unit.holding[0x203] = 77
-    made.written.clear()
-    await made.poll(20)
-    assert made.written == []
-    assert len(made.told("foreign_writer")) == 1
-
-
-async def test_foreign_writer(bench: MakeBench, unit: MockModbusUnit) -> None:
-    """A setpoint that reads back different twice is somebody else's: let go, tell, write nothing."""
-    made = await bench()
-    await made.power(20_000)
+    assert made.controller.lease.last_end is End.WRITE_FAILED
+    unit.fail_write(ACTIVE_SETPOINT, None)
     await made.poll(2)
-    unit.on_write(lambda _: unit.holding.update({0x203: 50}))
-    unit.holding[0x203] = 50
-    await made.poll(1)
-    assert made.controller.lease is not None
-    await made.poll(1)
-    assert made.controller.last_end is End.FOREIGN_WRITER
-    assert made.told("foreign_writer") == [{"held": 5000}]
-    made.written.clear()
-    await made.poll(20)
-    assert made.written == []
+    assert made.holds(0)
+    assert made.controller.lease.debt is None
 
 
-async def test_unreadable_setpoints_go_on_without(bench: MakeBench, unit: MockModbusUnit) -> None:
-    """A device that does not tell its setpoints is commanded without reading back."""
-    unit.fail_read(0x203, ServerDeviceFailureError())
+async def test_rejected_write_ends_the_lease(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """A write that the device rejects is reported and ends the lease; zero stays owed."""
+    made = await bench()
+    await made.power(20_000)
+    unit.fail_write(ACTIVE_SETPOINT, ServerDeviceFailureError())
+    await made.poll()
+    assert made.controller.lease.last_end is End.WRITE_FAILED
+    assert made.told(EventKind.WRITE_FAILED)
+    with pytest.raises(WriteFailedError):
+        await made.controller.async_release()
+    unit.fail_write(ACTIVE_SETPOINT, None)
+    await made.poll(2)
+    assert made.holds(0)
+    assert made.controller.lease.debt is None
+
+
+async def test_second_release_that_fails_is_an_error_too(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """An acknowledgement of an earlier zero says nothing about this one."""
+    made = await bench()
+    await made.power(20_000)
+    await made.controller.async_release()
+    unit.fail_write(ACTIVE_SETPOINT, ServerDeviceFailureError())
+    with pytest.raises(WriteFailedError):
+        await made.controller.async_release()
+
+
+async def test_unreadable_setpoints_are_commanded_without_reading_back(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """The acknowledgement of zero has to do for its delivery."""
+    unit.fail_read(ACTIVE_SETPOINT, ServerDeviceFailureError())
     made = await bench()
     await made.power(20_000)
     await made.poll(5)
-    assert made.controller.held() is None
-    assert made.controller.lease is not None
-
-
-async def test_refused_write(bench: MakeBench, unit: MockModbusUnit) -> None:
-    """A write that the device refuses is told and ends the lease; zero stays owed."""
-    made = await bench()
-    unit.fail_write(0x203, ServerDeviceFailureError())
-    with pytest.raises(WriteFailedError):
-        await made.power(20_000)
-    assert made.controller.last_end is End.WRITE_FAILED
-    assert made.told("write_failed")
-    with pytest.raises(WriteFailedError):
-        await made.controller.async_release()
-    unit.fail_write(0x203, None)
-    await made.poll()
-    assert made.written[-2:] == [(0x203, [0]), (0x207, [0])]
+    assert made.controller.reading().held is None
+    assert made.controller.lease.lease is not None
+    await made.controller.async_release()
+    await made.poll(12)
+    assert made.holds(0)
     assert not made.controller.busy
 
 
-async def test_write_refused_in_a_cycle(bench: MakeBench, unit: MockModbusUnit) -> None:
-    """The same in the middle of a lease."""
+async def test_writes_are_remembered(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """The latest writes are there for the diagnostics, those that failed too."""
     made = await bench()
     await made.power(20_000)
-    unit.fail_write(0x207, ServerDeviceFailureError())
+    unit.fail_write(ACTIVE_SETPOINT, ServerDeviceFailureError())
     await made.poll()
-    assert made.controller.last_end is End.WRITE_FAILED
+    assert [(write.address, write.outcome) for write in made.device.unit.writes][:3] == [
+        (ACTIVE_SETPOINT, "done"),
+        (REACTIVE_SETPOINT, "done"),
+        (ACTIVE_SETPOINT, "failed"),
+    ]
 
 
-async def test_not_delivered(bench: MakeBench, unit: MockModbusUnit) -> None:
+async def test_reading_a_block_that_fails(device: RefuEss, unit: MockModbusUnit) -> None:
+    """A block that is read alone and fails is marked."""
+    unit.fail_read(WORK_STATE, ModbusTimeoutError("late"))
+    await device.async_read(("commands",))
+    assert device.work_state is None
+    assert device.operation_mode is None
+
+
+# Delivery
+
+
+async def test_power_that_does_not_follow(bench: MakeBench, unit: MockModbusUnit) -> None:
     """Power that stays away from what is sent for 15 s is a reason of its own, and back it is none."""
     made = await bench()
     await made.power(20_000)
-    unit.input[0x10D] = 200
+    unit.input[ACTIVE_POWER] = 200
     await made.poll(20)
     assert made.controller.limit is Limit.NONE
-    unit.input[0x10D] = 0
+    unit.input[ACTIVE_POWER] = 0
     await made.poll(15)
     assert made.controller.limit is Limit.NONE
-    await made.poll(2)
+    await made.poll(3)
     assert made.controller.limit is Limit.NOT_DELIVERED
-    unit.input[0x10D] = 185
+    assert made.told(EventKind.NOT_DELIVERED) == [{"reason": "not_delivered", "sent": 20_000, "measured": 0}]
+    unit.input[ACTIVE_POWER] = 185
     await made.poll()
     assert made.controller.limit is Limit.NONE
 
 
 async def test_ramp_begins_when_the_start_is_seen(unit: MockModbusUnit, clock: Clock) -> None:
-    """30 s after the system was first seen running power rises by 1 kW a second."""
-    unit.input.update(RUNNING)
+    """30 s after the system was first seen running, power rises by 1 kW a second."""
+    unit.input.update(PERMITTING)
     made = Bench(unit, clock, settings=ControlSettings())
     await made.poll()
     await made.power(5000)
     assert made.controller.limit is Limit.RAMP
     await made.poll(33)
-    sent = [words[0] for address, words in made.written if address == 0x203]
+    sent = [words[0] for address, words in made.written if address == ACTIVE_SETPOINT]
     assert sent == [0] * 31 + [10, 20, 30]
 
 
-@pytest.mark.parametrize("failing", [False, True])
-async def test_shut_down(bench: MakeBench, unit: MockModbusUnit, failing: bool) -> None:
-    """Shutting down writes zero, takes no command any more, and never raises."""
+async def test_dry_run_and_command_agree(bench: MakeBench) -> None:
+    """What a plan says is what a command does, and a plan writes nothing."""
     made = await bench()
-    await made.power(20_000)
-    made.written.clear()
-    if failing:
-        unit.fail_requests(ModbusConnectionError("gone"))
-    await made.controller.async_shut_down()
-    assert made.written == ([] if failing else [(0x203, [0]), (0x207, [0])])
-    with pytest.raises(RefusedError, match="shutting_down"):
-        await made.power(20_000)
-    unit.fail_requests(None)
-    made.written.clear()
-    await made.poll(10)
-    await made.controller.async_shut_down()
-    assert made.written == ([(0x203, [0]), (0x207, [0])] if failing else [])
-
-
-async def test_shut_down_without_a_lease(bench: MakeBench) -> None:
-    """Where nothing is held nothing is written."""
-    made = await bench()
-    await made.controller.async_shut_down()
+    asked = Power.total(95_000, 0, 1)
+    plan = made.controller.plan(asked)
     assert made.written == []
-
-
-async def test_read_only(bench: MakeBench) -> None:
-    """Read-only refuses every command and writes nothing."""
-    made = await bench(read_only=True)
-    made.controller.recovery = Recovery()
-
-    async def never() -> None:
-        raise AssertionError
-
-    for command in (
-        made.power(20_000),
-        made.controller.async_release(),
-        made.controller.async_set_work_state(WorkState.STOP),
-        made.controller.async_set_operation_mode(OperationMode.PQ_SET_POINT),
-        made.controller.async_reset_error(never, forced=True),
-    ):
-        with pytest.raises(RefusedError, match="read_only"):
-            await command
-    await made.poll(10)
-    assert made.written == []
-
-
-async def test_start_and_stop(bench: MakeBench, unit: MockModbusUnit) -> None:
-    """START is written in Standby alone, STOP always, and STOP ends the lease first."""
-    made = await bench()
-    with pytest.raises(RefusedError, match="not_standby"):
-        await made.controller.async_set_work_state(WorkState.START)
-    await made.power(20_000)
-    made.written.clear()
-    await made.controller.async_set_work_state(WorkState.STOP)
-    assert made.written == [(0x203, [0]), (0x207, [0]), (0x200, [0])]
-    unit.input[0x100] = 3
-    await made.poll()
-    await made.controller.async_set_work_state(WorkState.START)
-    assert made.written[-1] == (0x200, [1])
-    await made.controller.async_set_work_state(WorkState.STOP)
-    assert made.written[-2:] == [(0x200, [1]), (0x200, [0])]
-    unit.input[0x13F] = 1  # a bit that nobody described
-    await made.poll()
-    with pytest.raises(RefusedError, match="fault"):
-        await made.controller.async_set_work_state(WorkState.START)
-
-
-async def test_operation_mode(bench: MakeBench) -> None:
-    """Another mode than P/Q ends the lease first."""
-    made = await bench()
-    await made.controller.async_set_operation_mode(OperationMode.PQ_SET_POINT)
-    await made.power(20_000)
-    made.written.clear()
-    await made.controller.async_set_operation_mode(OperationMode.IAC_COS_PHI_SET_POINT)
-    assert made.written == [(0x203, [0]), (0x207, [0]), (0x202, [1])]
-
-
-async def test_error_reset(bench: MakeBench, unit: MockModbusUnit) -> None:
-    """1 is written and read back, then 0; a second reset within two hours is refused unless forced."""
-    made = await bench()
-
-    async def poll() -> None:
-        made.clock.now += 1
-        await made.device.async_read(("commands",))
-
-    await made.controller.async_reset_error(poll, forced=False)
-    assert made.written == [(0x201, [1]), (0x201, [0])]
-    assert made.controller.next_reset == made.controller.resets.last + 7200  # type: ignore[operator]
-    with pytest.raises(RefusedError, match="reset_too_soon"):
-        await made.controller.async_reset_error(poll, forced=False)
-    await made.controller.async_reset_error(poll, forced=True)
-    assert made.controller.resets.count == 2
-    unit.on_write(lambda _: unit.holding.update({0x201: 0}))
-    with pytest.raises(WriteFailedError) as failed:
-        await made.controller.async_reset_error(poll, forced=True)
-    assert failed.value.reason == "reset_not_taken"
-    assert made.written[-1] == (0x201, [0])
-
-
-@pytest.mark.parametrize("way", ["cycle", "shut_down"])
-async def test_reset_is_never_left_at_one(bench: MakeBench, unit: MockModbusUnit, way: str) -> None:
-    """A 0 that could not be written is written as soon as the device takes it."""
-    made = await bench()
-
-    async def lose() -> None:
-        unit.fail_requests(ModbusConnectionError("gone"))
-
-    with pytest.raises(WriteFailedError, match="no_connection"):
-        await made.controller.async_reset_error(lose, forced=False)
-    assert made.written == [(0x201, [1])]
-    assert made.controller.busy
-    await made.poll(3)
-    unit.fail_requests(None)
-    await (made.poll(5) if way == "cycle" else made.controller.async_shut_down())
-    assert made.written == [(0x201, [1]), (0x201, [0])]
-    assert not made.controller.busy
+    assert await made.controller.async_set_power(asked, owner="user") == plan
+    assert (plan.power.total_active_w, plan.limit) == (80_000, Limit.BATTERY_DISCHARGE)
 
 
 async def test_soc_protection(bench: MakeBench, unit: MockModbusUnit) -> None:
     """At the minimum nothing is discharged, below the charge limit a fifth is charged, until the minimum is passed."""
     made = await bench()
-    made.controller.soc_settings = SocSettings()
+    await made.controller.async_switch_soc_protection(SocSettings())
     await made.power(20_000)
     found = []
     for soc in (50, 10, 9, 7, 9, 11, 14, 15):
-        unit.input[0x121] = soc
+        unit.input[SOC] = soc
         await made.poll(2)
         found.append((made.controller.decision.power.total_active_w, made.controller.limit.value))
     assert found == [
@@ -527,106 +489,195 @@ async def test_soc_protection(bench: MakeBench, unit: MockModbusUnit) -> None:
     ]
 
 
-async def test_dry_run_and_command_agree(bench: MakeBench) -> None:
-    """What a plan says is what a command does, and a plan writes nothing."""
-    made = await bench()
-    asked = Power.total(95_000, 0, 1)
-    plan = made.controller.plan(asked)
+# Other commands
+
+
+async def test_read_only_refuses_every_command(bench: MakeBench) -> None:
+    """Nothing is written either."""
+    made = await bench(read_only=True)
+    for command in (
+        made.power(20_000),
+        made.change(var=100),
+        made.controller.async_release(),
+        made.controller.async_set_work_state(WorkState.STOP),
+        made.controller.async_set_operation_mode(OperationMode.PQ_SET_POINT),
+        made.controller.async_begin_reset(forced=True),
+        made.controller.async_switch_recovery(on=True),
+    ):
+        with pytest.raises(RefusedError, match=Refusal.READ_ONLY):
+            await command
+    await made.poll(10)
+    await made.shut_down()
     assert made.written == []
-    assert await made.controller.async_set_power(asked, owner="person") == plan
-    assert (plan.power.total_active_w, plan.limit) == (80_000, Limit.BATTERY_DISCHARGE)
+    assert not made.controller.busy
 
 
-async def test_recovery(bench: MakeBench, unit: MockModbusUnit) -> None:
+async def test_start_only_from_standby(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """START is refused in every other state."""
+    made = await bench()
+    with pytest.raises(RefusedError, match=Refusal.NOT_STANDBY):
+        await made.controller.async_set_work_state(WorkState.START)
+    unit.input[SYSTEM_STATE] = STANDBY
+    await made.poll()
+    await made.controller.async_set_work_state(WorkState.START)
+    assert made.written == [(WORK_STATE, [1])]
+
+
+async def test_stop_ends_the_lease_before_it_is_written(bench: MakeBench) -> None:
+    """The system stops without power."""
+    made = await bench()
+    await made.power(20_000)
+    made.taken()
+    await made.controller.async_set_work_state(WorkState.STOP)
+    assert made.written == [*ZERO, (WORK_STATE, [0])]
+    assert made.controller.lease.last_end is End.STOPPED
+
+
+async def test_unlabelled_fault_bit_refuses_start(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """A bit of a fault word that has no label counts as a fault for starting."""
+    made = await bench()
+    unit.input.update({SYSTEM_STATE: STANDBY, BATTERY_FAULT_9: 1})
+    await made.poll()
+    with pytest.raises(RefusedError, match=Refusal.FAULT):
+        await made.controller.async_set_work_state(WorkState.START)
+
+
+async def test_another_operation_mode_ends_the_lease_first(bench: MakeBench) -> None:
+    """P/Q does not."""
+    made = await bench()
+    await made.power(20_000)
+    await made.controller.async_set_operation_mode(OperationMode.PQ_SET_POINT)
+    assert made.controller.lease.lease is not None
+    made.taken()
+    await made.controller.async_set_operation_mode(OperationMode.IAC_COS_PHI_SET_POINT)
+    assert made.written == [*ZERO, (OPERATION_MODE, [1])]
+    assert made.controller.lease.last_end is End.OPERATION_MODE
+
+
+async def test_error_reset_is_written_read_back_and_cleared(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """1 is written, and after it has read back 0; a second reset within two hours is refused unless forced."""
+    unit.input[ERROR_CODE] = 7
+    made = await bench()
+    controller = made.controller
+    await controller.async_begin_reset(forced=False)
+    with pytest.raises(RefusedError, match=Refusal.RESET_UNDER_WAY):
+        await controller.async_begin_reset(forced=True)
+    await made.poll(2)
+    assert made.taken() == [(ERROR_RESET, [1]), (ERROR_RESET, [0])]
+    assert controller.resetting.outcome is ResetOutcome.DONE
+    assert controller.resetting.resets.next_allowed == pytest.approx(made.clock.moment().wall + 7200, abs=5)
+    with pytest.raises(RefusedError, match=Refusal.RESET_TOO_SOON):
+        await controller.async_begin_reset(forced=False)
+    await controller.async_begin_reset(forced=True)
+    await made.poll(2)
+    assert controller.resetting.resets.count == 2
+
+
+async def test_error_reset_that_is_not_taken(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """A 1 that does not read back within 10 s is followed by 0."""
+    unit.input[ERROR_CODE] = 7
+    made = await bench()
+    unit.on_write(lambda _: unit.holding.update({ERROR_RESET: 0}))
+    await made.controller.async_begin_reset(forced=False)
+    await made.poll(12)
+    assert made.controller.resetting.outcome is ResetOutcome.NOT_TAKEN
+    assert made.taken() == [(ERROR_RESET, [1]), (ERROR_RESET, [0])]
+
+
+async def test_error_reset_after_an_idle_minute(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """What it is decided on is read first, however rarely the system is polled."""
+    unit.input[ERROR_CODE] = 7
+    made = await bench()
+    made.clock.now += 60
+    await made.controller.async_begin_reset(forced=False)
+    assert made.taken() == [(ERROR_RESET, [1])]
+
+
+async def test_error_reset_without_a_link(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """It fails at once, and does not count."""
+    unit.input[ERROR_CODE] = 7
+    made = await bench()
+    made.clock.now += 60
+    unit.fail_requests(ModbusConnectionError("gone"))
+    with pytest.raises(WriteFailedError, match=Failure.NO_CONNECTION):
+        await made.controller.async_begin_reset(forced=False)
+    assert made.controller.resetting.resets.count == 0
+
+
+async def test_recovery_from_a_fault(bench: MakeBench, unit: MockModbusUnit) -> None:
     """A fault brings zero and STOP, after 30 s one reset, then START from Standby; a second fault waits two hours."""
     made = await bench()
-    made.controller.recovery = Recovery()
-    unit.holding[0x200] = 1
+    await made.controller.async_switch_recovery(on=True)
+    unit.holding[WORK_STATE] = 1
     await made.poll(2)
     await made.power(20_000)
-    made.written.clear()
-    unit.input[0x100] = 5
+    made.taken()
+    unit.input[SYSTEM_STATE] = FAULT
     await made.poll(3)
-    assert made.written == [(0x203, [0]), (0x207, [0])] * 2 + [(0x200, [0])]
-    made.written.clear()
+    assert [one for one in made.taken() if one not in ZERO] == [(WORK_STATE, [0])]
     await made.poll(35)
-    assert made.written == [(0x201, [1]), (0x201, [0])]
-    unit.input[0x100] = 1
+    assert made.taken() == [(ERROR_RESET, [1]), (ERROR_RESET, [0])]
+    unit.input[SYSTEM_STATE] = INIT
     await made.poll(3)
-    unit.input[0x100] = 3
+    unit.input[SYSTEM_STATE] = STANDBY
     await made.poll(3)
-    assert made.written[2:] == [(0x200, [1])]
-    unit.input[0x100] = 4
+    assert made.taken() == [(WORK_STATE, [1])]
+    unit.input[SYSTEM_STATE] = RUNNING
     await made.poll(3)
     assert not made.controller.busy
-    unit.input[0x100] = 5
-    made.written.clear()
+    unit.input[SYSTEM_STATE] = FAULT
     await made.poll(3600)
-    assert [address for address, _ in made.written] == [0x203, 0x207, 0x200]
-    assert made.controller.resets.count == 1
-    assert [event["step"] for event in made.told("recovery")] == ["stop", "start", "stop"]
-
-
-@pytest.mark.parametrize("state", [5, 1], ids=["in the fault", "on the way up"])
-async def test_recovery_does_not_undo_a_stop(bench: MakeBench, unit: MockModbusUnit, state: int) -> None:
-    """What a person stops during a recovery stays stopped when the fault is gone."""
-    made = await bench()
-    made.controller.recovery = Recovery()
-    await made.poll(2)
-    unit.input[0x100] = 5
-    await made.poll(3)
-    unit.input[0x100] = state
-    await made.poll(2)
-    await made.controller.async_set_work_state(WorkState.STOP)
-    unit.input[0x100] = 3
-    await made.poll(60)
-    assert (0x200, [1]) not in made.written
+    assert [address for address, _ in made.taken()] == [ACTIVE_SETPOINT, REACTIVE_SETPOINT, WORK_STATE]
+    assert made.controller.resetting.resets.count == 1
+    assert [event["step"] for event in made.told(EventKind.RECOVERY)] == ["stop", "start", "stop"]
 
 
 async def test_recovery_goes_on_when_it_cannot_write(bench: MakeBench, unit: MockModbusUnit) -> None:
-    """A refused STOP does not stop the recovery."""
+    """A rejected STOP does not stop the recovery."""
     made = await bench()
-    made.controller.recovery = Recovery()
+    await made.controller.async_switch_recovery(on=True)
     await made.poll(2)
-    unit.fail_write(0x200, ServerDeviceFailureError())
-    unit.input[0x100] = 5
+    unit.fail_write(WORK_STATE, ServerDeviceFailureError())
+    unit.input[SYSTEM_STATE] = FAULT
     await made.poll(40)
-    assert (0x201, [1]) in made.written
+    assert (ERROR_RESET, [1]) in made.written
 
 
-async def test_writes_are_remembered(bench: MakeBench, unit: MockModbusUnit) -> None:
-    """The last writes are there for the diagnostics, those that failed too."""
+async def test_start_without_effect_is_reported(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """START is written once; 60 s later the recovery gives up and says so."""
     made = await bench()
-    await made.power(20_000)
-    unit.fail_write(0x203, ServerDeviceFailureError())
+    await made.controller.async_switch_recovery(on=True)
+    await made.poll(2)
+    unit.input[SYSTEM_STATE] = FAULT
+    await made.poll(5)
+    unit.input[SYSTEM_STATE] = STANDBY
+    await made.poll(200)
+    assert made.taken().count((WORK_STATE, [1])) == 1
+    assert made.told(EventKind.RECOVERY)[-1] == {"step": "no_effect"}
+
+
+async def test_settings_are_kept_over_a_restart(bench: MakeBench) -> None:
+    """Recovery, protection and the count of resets are in the record."""
+    made = await bench()
+    await made.controller.async_switch_recovery(on=True)
+    await made.controller.async_switch_soc_protection(SocSettings())
+    await made.shut_down()
+    made.restart()
+    assert made.controller.recovery is not None
+    assert made.store.record.soc_protection
+    await made.controller.async_switch_recovery(on=False)
+    assert not made.store.record.fault_recovery
+
+
+async def test_busy_rejection_of_a_reset_does_not_count(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """A device that says it is busy has not reset anything."""
+    unit.input[ERROR_CODE] = 7
+    made = await bench()
+    unit.fail_write(ERROR_RESET, ServerDeviceBusyError())
+    with pytest.raises(WriteFailedError):
+        await made.controller.async_begin_reset(forced=False)
+    assert made.controller.resetting.resets.count == 0
     await made.poll()
-    assert [(write.address, write.outcome) for write in made.device.writes][:3] == [
-        (0x203, "done"),
-        (0x207, "done"),
-        (0x203, "failed"),
-    ]
-
-
-async def test_what_was_written_is_read_back(bench: MakeBench, unit: MockModbusUnit) -> None:
-    """After the last write of a lease its registers are read back once, then left alone."""
-    made = await bench()
-    await made.power(20_000)
-    await made.controller.async_release()
-    unit.read_events.clear()
-    await made.poll(3)
-    assert [event.address for event in unit.read_events if event.register_type == "holding"] == [0x203, 0x207]
-    assert made.controller.held() == Power.zero(1)
-
-
-async def test_only_adjacent_registers_share_a_request(device: RefuEss) -> None:
-    """A write that would touch a register in between is refused before it is sent."""
-    with pytest.raises(ValueError, match="adjacent"):
-        await device.async_write("total_setpoints", {"set_active_power": 0, "set_reactive_power": 0})
-
-
-async def test_reading_a_block_that_fails(device: RefuEss, unit: MockModbusUnit) -> None:
-    """A block that is read alone and fails is marked."""
-    unit.fail_read(0x200, ModbusTimeoutError("late"))
-    await device.async_read(("commands",))
-    assert device.work_state is None
-    assert device.operation_mode is None
+    assert made.store.record == Record()
+    unit.fail_write(ERROR_RESET, None)
+    await made.controller.async_begin_reset(forced=False)

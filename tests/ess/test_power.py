@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given, settings as examples, strategies as st
 
 from custom_components.refu_ess.ess.enums import BatteryMode, BatteryState, OperationMode, SystemState
-from custom_components.refu_ess.ess.power import Decision, Limit, Power, Reading, Settings, decide
+from custom_components.refu_ess.ess.limit import Limit
+from custom_components.refu_ess.ess.power import Decision, Settings, decide
+from custom_components.refu_ess.ess.reading import Reading
+from custom_components.refu_ess.ess.setpoint import Power
 from custom_components.refu_ess.ess.soc_protection import UNBOUNDED, SocBounds
 
 GOOD = Reading(
@@ -29,6 +32,11 @@ GOOD = Reading(
     soc=50,
 )
 LONG_AGO = 3600.0
+
+
+def forced(upper_w: float) -> SocBounds:
+    """The bounds of a forced charge."""
+    return SocBounds(upper_w=upper_w, upper_limit=Limit.SOC_CHARGE)
 
 
 def ask(
@@ -69,7 +77,7 @@ def test_nothing_asked() -> None:
         *(({"system_state": state}, "system_state") for state in (None, *SystemState) if state != 4),
         *(({"battery_state": state}, "battery_state") for state in (None, *BatteryState) if state != 3),
         ({"battery_mode": None}, "battery_mode"),
-        ({"operation_mode": None}, "operation_mode"),
+        ({"operation_mode": None}, "operation_mode"),  # a mode that was read and has no name
         ({"operation_mode": OperationMode.IAC_COS_PHI_SET_POINT}, "operation_mode"),
         ({"stop_request": 1}, "stop_request"),
         ({"stop_request": None}, "stop_request"),
@@ -86,7 +94,14 @@ def test_no_power(change: dict[str, Any], limit: str, phases: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"age_s": 5.0}, {"other_setpoints_zero": None}, {"mains_ok": True}, {"mains_ok": None}]
+    "change",
+    [
+        {"age_s": 5.0},
+        {"other_setpoints_zero": None},
+        {"mains_ok": True},
+        {"mains_ok": None},
+        {"operation_mode": None, "commands_readable": False},
+    ],
 )
 def test_no_reason_to_stop(change: dict[str, Any]) -> None:
     """What is just in time, cannot be read back, or is unproven stops nothing."""
@@ -141,9 +156,12 @@ def test_no_reactive_power_where_active_power_is_forced_to_zero(
     assert ask(watts, 10_000, phases=phases, **change).power == Power.zero(phases)
 
 
-def test_reactive_power_alone() -> None:
-    """Where no active power is asked none is forced to zero: reactive power stays."""
-    assert ask(0, 10_000, allowed_charge_w=0).power == Power((0,), (10_000,))
+@pytest.mark.parametrize(
+    "change", [{"allowed_charge_w": 0}, {"bounds": forced(-18_000)}, {"bounds": SocBounds(0, 0, Limit.SOC_UNKNOWN)}]
+)
+def test_reactive_power_alone_never_becomes_active_power(change: dict[str, Any]) -> None:
+    """Where no active power is asked, none is forced to zero and none is charged: reactive power stays."""
+    assert ask(0, 10_000, **change).power == Power((0,), (10_000,))
 
 
 @pytest.mark.parametrize(
@@ -236,11 +254,11 @@ def test_dead_band_comes_after_the_ramp() -> None:
     [
         (20_000, SocBounds(upper_w=0), (0, "soc_reserve")),
         (-20_000, SocBounds(upper_w=0), (-20_000, "none")),
-        (20_000, SocBounds(upper_w=-18_000), (-18_000, "soc_charge")),
-        (-10_000, SocBounds(upper_w=-18_000), (-18_000, "soc_charge")),
-        (-50_000, SocBounds(upper_w=-18_000), (-50_000, "none")),
-        (20_000, SocBounds(upper_w=-95_000), (-90_000, "soc_charge")),  # never past what the battery permits
-        (20_000, SocBounds(upper_w=-18_020), (-18_100, "soc_charge")),  # at least so much, in whole steps
+        (20_000, forced(-18_000), (-18_000, "soc_charge")),
+        (-10_000, forced(-18_000), (-18_000, "soc_charge")),
+        (-50_000, forced(-18_000), (-50_000, "none")),
+        (20_000, forced(-95_000), (-90_000, "soc_charge")),  # never past what the battery permits
+        (20_000, forced(-18_020), (-18_100, "soc_charge")),  # at least so much, in whole steps
         (-20_000, SocBounds(lower_w=0), (0, "soc_maximum")),
         (20_000, SocBounds(lower_w=0), (20_000, "none")),
     ],
@@ -269,9 +287,7 @@ def test_phases_keep_their_shares() -> None:
 )
 def test_forced_charge_is_split_evenly(active: tuple[float, ...]) -> None:
     """Raising phases to a forced charge by one factor would drive opposite phases apart, so each takes a third."""
-    decision = decide(
-        Power(active, (0.0,) * 3), GOOD, Settings(), running_for_s=LONG_AGO, bounds=SocBounds(upper_w=-18_000)
-    )
+    decision = decide(Power(active, (0.0,) * 3), GOOD, Settings(), running_for_s=LONG_AGO, bounds=forced(-18_000))
     assert decision == Decision(Power((-6000,) * 3, (0,) * 3), Limit.SOC_CHARGE)
 
 
@@ -356,6 +372,7 @@ BOUNDS = st.builds(
     SocBounds,
     lower_w=st.none() | st.just(0.0),
     upper_w=st.none() | st.floats(-100_000, 0),
+    upper_limit=st.just(Limit.SOC_CHARGE),
 )
 SETTINGS = st.builds(Settings, apparent_limit_va=st.just(100_000) | st.floats(100, 200_000))
 OF_BATTERY = {
@@ -401,7 +418,7 @@ def test_properties(
     assert len(power.active_w) == len(power.reactive_var) == count
     assert all(value % 100 == 0 for value in (*power.active_w, *power.reactive_var))
     assert -abs(reading.allowed_charge_w or 0) <= active <= abs(reading.allowed_discharge_w or 0)
-    if bounds.upper_w is not None:
+    if bounds.upper_w is not None and any(asked.active_w):
         assert active <= 0
     assert math.hypot(active, reactive) <= settings.apparent_limit_va + 1e-6
     for one, other in zip(power.active_w, power.reactive_var, strict=True):

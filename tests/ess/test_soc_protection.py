@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings as examples, strategies as st
 
 from custom_components.refu_ess.ess.enums import SystemState
+from custom_components.refu_ess.ess.limit import Limit
 from custom_components.refu_ess.ess.soc_protection import (
     UNBOUNDED,
     SocBounds,
@@ -14,6 +15,12 @@ from custom_components.refu_ess.ess.soc_protection import (
 )
 
 SETTINGS = SocSettings(min_soc=10, charge_soc=8, max_soc=95)
+UNKNOWN = SocBounds(0, 0, Limit.SOC_UNKNOWN, Limit.SOC_UNKNOWN)
+
+
+def forced(upper_w: float) -> SocBounds:
+    """The bounds of a forced charge."""
+    return SocBounds(upper_w=upper_w, upper_limit=Limit.SOC_CHARGE)
 
 
 @pytest.mark.parametrize(
@@ -30,9 +37,10 @@ SETTINGS = SocSettings(min_soc=10, charge_soc=8, max_soc=95)
         ("min_soc", None, "min_soc"),
         ("charge_soc", 10, "charge_soc"),
         ("charge_soc", 11, "min_soc"),
-        ("normal", 99, "full"),
-        ("full", 95, "full"),
-        ("full", 94, "normal"),
+        ("normal", 94, "normal"),
+        ("normal", 95, "full"),  # the maximum is one
+        ("full", 94, "full"),
+        ("full", 93, "normal"),  # 2 points below it
         ("full", 11, "normal"),
         ("full", 10, "min_soc"),  # what was not seen on the way down loosens nothing
         ("full", None, "full"),
@@ -56,28 +64,31 @@ def test_states(state: str, soc: float | None, expected: str) -> None:
 )
 def test_full_needs_all_three(allowed_w: float, system_state: SystemState | None) -> None:
     """99 % alone is not full: the battery must take nothing more, and the system must run."""
-    assert next_state(SocState.NORMAL, 99, allowed_w, system_state, SETTINGS) is SocState.NORMAL
+    assert next_state(SocState.NORMAL, 99, allowed_w, system_state, SocSettings()) is SocState.NORMAL
+
+
+def test_full_battery_below_the_maximum() -> None:
+    """From 99 % on, a running battery that takes nothing more is full."""
+    assert next_state(SocState.NORMAL, 99, 0, SystemState.START, SocSettings()) is SocState.FULL
+    assert next_state(SocState.NORMAL, 98, 0, SystemState.START, SocSettings()) is SocState.NORMAL
 
 
 @pytest.mark.parametrize(
     ("state", "soc", "charge_w", "discharge_w", "expected"),
     [
         ("normal", 50, 90_000, 90_000, UNBOUNDED),
-        ("normal", None, 90_000, 90_000, SocBounds(upper_w=0)),  # unknown permits no discharge
+        *((state.value, None, 90_000, 90_000, UNKNOWN) for state in SocState),
         ("min_soc", 9, 90_000, 90_000, SocBounds(upper_w=0)),
         ("full", 99, 0, 90_000, SocBounds(lower_w=0)),
-        ("full", None, 0, 90_000, SocBounds(lower_w=0, upper_w=0)),  # nor does it permit a charge that was not
-        ("min_soc", None, 90_000, 90_000, SocBounds(upper_w=0)),
-        ("charge_soc", None, 90_000, 90_000, SocBounds(upper_w=-18_000)),
-        ("charge_soc", 7, 90_000, 90_000, SocBounds(upper_w=-18_000)),  # a fifth
-        ("charge_soc", 7, -90_000, 90_000, SocBounds(upper_w=-18_000)),
-        ("charge_soc", 7, 3000, 90_000, SocBounds(upper_w=-1000)),
-        ("charge_soc", 7, 500, 90_000, SocBounds(upper_w=-500)),  # never past what the battery permits
-        ("charge_soc", 7, 90_000, -80_000, SocBounds(upper_w=-18_000)),
-        ("charge_soc", 0, 90_000, 0, SocBounds(upper_w=-18_000)),
-        ("charge_soc", 0, 5100, 99, SocBounds(upper_w=-5100)),
-        ("charge_soc", 7, 0, 90_000, SocBounds(upper_w=0)),
-        ("charge_soc", 0, 20_000, 0, SocBounds(upper_w=-5100)),  # beyond the dead band of an empty battery
+        ("charge_soc", 7, 90_000, 90_000, forced(-18_000)),  # a fifth
+        ("charge_soc", 7, -90_000, 90_000, forced(-18_000)),
+        ("charge_soc", 7, 3000, 90_000, forced(-1000)),
+        ("charge_soc", 7, 500, 90_000, forced(-500)),  # never past what the battery permits
+        ("charge_soc", 7, 90_000, -80_000, forced(-18_000)),
+        ("charge_soc", 0, 90_000, 0, forced(-18_000)),
+        ("charge_soc", 0, 5100, 99, forced(-5100)),
+        ("charge_soc", 7, 0, 90_000, forced(0)),
+        ("charge_soc", 0, 20_000, 0, forced(-5100)),  # beyond the dead band of an empty battery
         ("charge_soc", 0, 5000, 0, SocBounds(upper_w=0)),  # which cannot hold less
         ("charge_soc", 7, None, None, SocBounds(upper_w=0)),
     ],
@@ -99,9 +110,8 @@ def test_missing_data_loosens_nothing(
 ) -> None:
     """Without the state of charge every bound is at least as narrow as with it, and the state stays."""
     known, unknown = bounds(state, soc, charge_w, discharge_w), bounds(state, None, charge_w, discharge_w)
-    assert unknown.upper_w is not None
-    assert unknown.upper_w <= (0 if known.upper_w is None else known.upper_w)
-    assert unknown.lower_w == known.lower_w
+    assert unknown == UNKNOWN
+    assert not known.lower_w  # what is forbidden while it is known is no more than that
     assert next_state(state, None, charge_w, SystemState.START, SETTINGS) is state
 
 
@@ -135,7 +145,7 @@ def test_no_gap_at_the_minimum(state: SocState, soc: float, charge_w: float | No
         ({"charge_soc": 11}, "charge_soc"),
         ({"charge_soc": -1}, "charge_soc"),
         ({"max_soc": 15}, "max_soc"),
-        ({"max_soc": 100}, "max_soc"),
+        ({"max_soc": 101}, "max_soc"),
     ],
 )
 def test_settings_out_of_order(wrong: dict[str, float], name: str) -> None:

@@ -23,6 +23,8 @@ from .enums import Code, InverterStatusLayout, OperationMode, SystemState, WorkS
 from .error_reset import Outcome as ResetOutcome
 from .events import Event, EventKind
 from .facts import Bit, Category, Channel, Part, Role, Severity
+from .guard import GuardReport, delete_report, read_report
+from .guardian import Guardian, GuardLink
 from .guarding import Guard, NoGuard
 from .lease import REFUSES, End, Lease
 from .limit import Limit
@@ -74,6 +76,9 @@ __all__ = [
     "Failure",
     "Finding",
     "Guard",
+    "GuardLink",
+    "GuardReport",
+    "Guardian",
     "InverterStatusLayout",
     "Lease",
     "Limit",
@@ -100,7 +105,9 @@ __all__ = [
     "WriteFailedError",
     "async_probe",
     "counts_as",
+    "delete_report",
     "develop",
     "is_active",
     "look",
+    "read_report",
 ]

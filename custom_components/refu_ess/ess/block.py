@@ -1,10 +1,11 @@
 """Blocks of registers: what one request reads, how its last reading went, and when it is due again."""
 
-from collections.abc import Mapping, Sequence
-from functools import reduce
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, reduce
 from operator import or_
-from types import MappingProxyType, SimpleNamespace
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, override
 
 from modbus_connection import (
     IllegalDataAddressError,
@@ -26,6 +27,41 @@ TIMER_TOLERANCE_SECONDS = 0.05
 """A timer fires a little late, so two polls may lie a little less than their distance apart."""
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the words of a request are decoded."""
+
+    fields: tuple[tuple[tuple[str, RegisterField[Any], int, int], ...], ...]
+    """For each word the fields that it is part of: key, field, first word, word after the last."""
+    codes: Mapping[str, int]
+    """Which words are codes, by key."""
+    labelled: Mapping[int, tuple[str, int]]
+    """The words with labelled bits: their key, and the mask of all that are described."""
+    keys: frozenset[str]
+    unknown: Mapping[str, None]
+    """The values of all keys while they cannot be read."""
+
+
+@cache
+def _plan(component: type[Component], first: int, last: int) -> Plan:
+    fields: list[list[tuple[str, RegisterField[Any], int, int]]] = [[] for _ in range(first, last + 1)]
+    codes: dict[str, int] = {}
+    labelled: dict[int, tuple[str, int]] = {}
+    for key, field in component.declared_fields.items():
+        if not isinstance(field, RegisterField) or not first <= field.address <= last:
+            continue
+        start = field.address - first
+        for offset in range(start, start + field.count):
+            fields[offset].append((key, field, start, start + field.count))
+        if (channel := CHANNELS_BY_KEY.get(key)) is not None and channel.codes is not None:
+            codes[key] = start
+        if key in BITS_BY_WORD:
+            placed = [component.declared_fields[entry.key] for entry in BITS_BY_WORD[key]]
+            labelled[start] = (key, reduce(or_, (one.mask for one in placed if isinstance(one, PackedBitField))))
+    keys = frozenset(key for parts in fields for key, *_ in parts)
+    return Plan(tuple(map(tuple, fields)), codes, labelled, keys, dict.fromkeys(keys))
+
+
 class Piece:
     """The registers of one request."""
 
@@ -35,32 +71,18 @@ class Piece:
         self.address, self.count = first, last - first + 1
         self.words: tuple[int, ...] = ()
         """Of the last good reading."""
-        self.readings: Mapping[str, Any] = MappingProxyType({})
-        """The decoded words of the last good reading, by key."""
-        self.codes: Mapping[str, int] = MappingProxyType({})
+        self.readings: Mapping[str, Any] = {}
+        """The decoded words of the last good reading, by key. Replaced, never changed."""
+        self.codes: Mapping[str, int] = {}
+        """The words among them that are codes, by key."""
         self.failure: ModbusError | None = None
         """Why the last reading failed, `None` if it did not."""
         self.read_at: float | None = None
         self.asked_at: float | None = None
         self.retry_s: float | None = None
         """How long after a failure it is asked again."""
-        self._fields: list[list[tuple[str, RegisterField[Any], int, int]]] = [[] for _ in range(self.count)]
-        self._code_words: dict[str, int] = {}
-        self._labelled: dict[int, tuple[str, int]] = {}
-        for key, field in component.declared_fields.items():
-            if isinstance(field, RegisterField) and first <= field.address <= last:
-                start = field.address - first
-                for offset in range(start, start + field.count):
-                    self._fields[offset].append((key, field, start, start + field.count))
-                if (channel := CHANNELS_BY_KEY.get(key)) is not None and channel.codes is not None:
-                    self._code_words[key] = start
-                if key in BITS_BY_WORD:
-                    placed = [component.declared_fields[entry.key] for entry in BITS_BY_WORD[key]]
-                    masks = [one.mask for one in placed if isinstance(one, PackedBitField)]
-                    self._labelled[start] = (key, reduce(or_, masks))
-        self.keys = frozenset(key for fields in self._fields for key, *_ in fields)
-        self.unknown: Mapping[str, None] = MappingProxyType(dict.fromkeys(self.keys))
-        """The values of all its keys while it could not be read."""
+        self._plan = _plan(component, first, last)  # type: ignore[arg-type] # a class can be hashed
+        self.keys, self.unknown = self._plan.keys, self._plan.unknown
 
     @property
     def available(self) -> bool:
@@ -84,21 +106,20 @@ class Piece:
         wait = interval if self.retry_s is None else self.retry_s
         return now - self.asked_at >= wait - TIMER_TOLERANCE_SECONDS
 
-    def take(self, words: Sequence[int], now: float) -> bool:
+    def take(self, words: list[int], now: float) -> bool:
         """Take in a good reading, decoding only what differs from the last one; returns whether anything does."""
         self.read_at, self.failure, self.retry_s = now, None, None
         new = tuple(words)
         if new == (old := self.words):
             return False
-        touched = {
-            field
-            for offset, fields in enumerate(self._fields)
+        decoded = {
+            key: field.decode(words[start:stop])
+            for offset, fields in enumerate(self._plan.fields)
             if not old or new[offset] != old[offset]
-            for field in fields
+            for key, field, start, stop in fields
         }
-        decoded = {key: field.decode(list(new[start:stop])) for key, field, start, stop in touched}
-        self.words, self.readings = new, MappingProxyType({**self.readings, **decoded})
-        self.codes = MappingProxyType({key: new[offset] for key, offset in self._code_words.items()})
+        self.words, self.readings = new, {**self.readings, **decoded}
+        self.codes = {key: new[offset] for key, offset in self._plan.codes.items()}
         return True
 
     def fail(self, failure: ModbusError, *, silent_alone: bool = False) -> None:
@@ -113,7 +134,33 @@ class Piece:
 
     def unlabelled_bits(self) -> dict[str, int]:
         """The bits set that nobody has described, as a mask by the word's key."""
-        return {key: bits for offset, (key, mask) in self._labelled.items() if (bits := self.words[offset] & ~mask)}
+        return {
+            key: bits for offset, (key, mask) in self._plan.labelled.items() if (bits := self.words[offset] & ~mask)
+        }
+
+
+class Words(Mapping[int, int]):
+    """The words of a block by address; it never changes."""
+
+    def __init__(self, pieces: Iterable[Piece]) -> None:
+        """Take what the pieces hold now."""
+        self._pieces = [(piece.address, piece.words) for piece in pieces]
+
+    @override
+    def __getitem__(self, address: int) -> int:
+        for first, words in self._pieces:
+            if 0 <= address - first < len(words):
+                return words[address - first]
+        raise KeyError(address)
+
+    @override
+    def __iter__(self) -> Iterator[int]:
+        for first, words in self._pieces:
+            yield from range(first, first + len(words))
+
+    @override
+    def __len__(self) -> int:
+        return sum(len(words) for _, words in self._pieces)
 
 
 class Block:
@@ -153,9 +200,9 @@ class Block:
         return min(known) if len(known) == len(times) else None
 
     @property
-    def words(self) -> dict[int, int]:
+    def words(self) -> Words:
         """The words of the last good reading, by address."""
-        return {address: word for piece in self.pieces for address, word in enumerate(piece.words, piece.address)}
+        return Words(self.pieces)
 
     @property
     def component(self) -> SimpleNamespace:

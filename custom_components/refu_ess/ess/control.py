@@ -11,7 +11,19 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from modbus_connection import ModbusConnectionError, ModbusError, ModbusExceptionError, ModbusTimeoutError
+from modbus_connection import (
+    AcknowledgeError,
+    GatewayPathUnavailableError,
+    GatewayTargetError,
+    IllegalDataAddressError,
+    IllegalDataValueError,
+    IllegalFunctionError,
+    ModbusConnectionError,
+    ModbusError,
+    ModbusExceptionError,
+    ModbusTimeoutError,
+    ServerDeviceBusyError,
+)
 
 from . import error_reset, lease, recovery
 from .catalogue import INPUT_BLOCKS
@@ -35,9 +47,23 @@ _LOGGER = logging.getLogger(__name__)
 
 SETTINGS_AGE_S = 10.0
 """Settings older than this are read again before a command, and while one is held."""
+GUARD_RETRY_S = 60.0
+"""Time between two attempts to start a guard process that did not start."""
 WAY_OUT_S = 10.0
 """Time for paying debts when the integration stops; Home Assistant grants 20 s."""
 WAY_OUT_PAUSE_S = 0.5
+WAY_OUT_WAIT_S = 2.0
+"""Time that a command under way is granted when the integration stops; it sends no power after that."""
+UNANSWERED = (
+    ModbusConnectionError,
+    ModbusTimeoutError,
+    AcknowledgeError,
+    GatewayPathUnavailableError,
+    GatewayTargetError,
+)
+"""Errors that do not tell whether a write arrived; a gateway reports its own timeout as an exception of the device."""
+WITHOUT_EFFECT = (IllegalFunctionError, IllegalDataAddressError, IllegalDataValueError, ServerDeviceBusyError)
+"""Errors by which the device says that it did nothing."""
 
 
 class Controller:
@@ -60,6 +86,7 @@ class Controller:
         self.device = device
         self.settings = settings or Settings()
         self.phases = PHASES if per_phase else 1
+        """The number of setpoints of each kind that commands use."""
         self.read_only = read_only
         self.report = report
         self.guard = guard or NoGuard()
@@ -74,20 +101,24 @@ class Controller:
         )
         self.recovery: Recovery | None = None
         """The recovery from faults; `None` means it is off."""
+        self._latches = Recovery(stopped=last.stopped, smoke=last.smoke)
+        """What the recovery must know when it is switched on."""
         if last.fault_recovery:
-            self.recovery = Recovery(stopped=last.stopped, smoke=last.smoke)
+            self.recovery = self._latches
         self.soc_settings: SocSettings | None = None
         """The protection of the state of charge; `None` means it is off."""
         self.soc_state = last.soc_state
         self._owner = "" if last.zero is None else last.zero.owner
         self._running_since: float | None = None
-        self._guard_missing = False
+        self._guard_missing_since: float | None = None
         self._closed = False
         self._lock = asyncio.Lock()
         """Commands and the cycle take turns, so that no write of one is overtaken by the other."""
-        if last.zero is not None or last.unknown_zero:
-            known = last.zero is not None and last.zero.phases == self.phases
-            self.lease = lease.restore(self.lease, last.zero.ours if last.zero is not None and known else None)
+        if last.zero is not None:
+            # It is paid where it is owed, also if the setpoints of another kind are in use since.
+            self.lease = lease.restore(lease.idle(last.zero.phases), last.zero.ours)
+        elif last.unknown_zero:
+            self.lease = lease.restore(self.lease, None)
 
     # What is in force
 
@@ -110,7 +141,8 @@ class Controller:
         """The settings to read at the next poll, with the age in seconds from which they are read again."""
         if not self.busy:
             return {}
-        blocks = {SETPOINT_BLOCKS[self.phases]: 0.0, other_block(self.phases): SETTINGS_AGE_S}
+        in_use = self.lease.phases
+        blocks = {SETPOINT_BLOCKS[in_use]: 0.0, other_block(in_use): SETTINGS_AGE_S}
         return blocks | {"commands": SETTINGS_AGE_S if self.resetting.settled and self.recovery is None else 0.0}
 
     @property
@@ -126,7 +158,7 @@ class Controller:
 
     def reading(self, now: Moment | None = None) -> Reading:
         """The readings of the last polls."""
-        return observe(self.device, self.phases, (now or self._clock()).monotonic)
+        return observe(self.device, self.lease.phases, (now or self._clock()).monotonic)
 
     def plan(self, asked: Power) -> Decision:
         """Return what would be sent for `asked` at this moment. Writes nothing.
@@ -151,7 +183,7 @@ class Controller:
         return self._start_refusal(self.reading())
 
     def _start_refusal(self, reading: Reading) -> Refusal | None:
-        owed = self.lease.debt is not None or self.lease.lease is not None
+        owed = self.lease.lease is not None or self.lease.debt is not None or self.lease.may_show_power
         return recovery.start_refusal(reading, self.settings.stale_after_s, zero_owed=owed)
 
     def check_writable(self) -> None:
@@ -173,8 +205,11 @@ class Controller:
         """Take or replace the lease and send what is allowed of it now; zero ends the lease.
 
         Without a duration it lasts as long as the settings permit. Raises `RefusedError` if nothing could be
-        delivered, `WriteFailedError` if sending failed, `ValueError` if `asked` is not finite.
+        delivered, `WriteFailedError` if sending failed, `ValueError` if `asked` is not finite or `duration_s` not
+        above 0.
         """
+        if duration_s is not None and not duration_s > 0:
+            raise ValueError("the duration must be above 0 s")
         async with self._lock:
             self.check_writable()
             await self.async_freshen()
@@ -194,27 +229,29 @@ class Controller:
             self.check_writable()
             await self.async_freshen()
             held, current = self.reading().held, self.lease.lease
+            if current is None and held is not None and not self.lease.ours().covers(held):
+                raise RefusedError(Refusal.FOREIGN_SETPOINT)
             asked = change(Power.zero(self.phases) if current is None else current.asked)
             if asked.is_zero:
                 await self._release()
                 return self.decision
             if current is not None:
                 return await self._take(replace(current, asked=asked, owner=owner))
-            if held is not None and not self.lease.ours().covers(held):
-                raise RefusedError(Refusal.FOREIGN_SETPOINT)
             return await self._take(
                 Lease(asked=asked, owner=owner, ends=self._clock().after(self.settings.longest_hold_s))
             )
 
     async def _take(self, wanted: Lease) -> Decision:
+        if self.lease.phases != self.phases or self.guard.acted is not None:
+            raise RefusedError(Refusal.ZERO_OWED)
         now = self._clock()
         decision = self._plan(wanted.asked, self.reading(now), now)
         if decision.limit in REFUSES:
             raise RefusedError(decision.limit)
-        before = self.lease
+        if not decision.power.is_zero:
+            await self._cover(decision.power, wanted.owner)
         self._owner = wanted.owner
-        await self._cover(decision.power)
-        self.lease = lease.take(before, wanted, decision, now)
+        self.lease = lease.take(self.lease, wanted, decision, now)
         try:
             await self._send(decision.power)
         except BaseException:
@@ -222,14 +259,13 @@ class Controller:
             with suppress(Exception):
                 await self._carry_out(actions)
             raise
-        finally:
-            await self._read_back()
         details = {
             "owner": wanted.owner,
             "asked": wanted.asked.total_active_w,
             "applied": decision.power.total_active_w,
         }
         self._tell(EventKind.LEASE_TAKEN, details)
+        await self._read_back()
         return decision
 
     async def async_release(self) -> None:
@@ -244,8 +280,9 @@ class Controller:
     async def _release(self) -> None:
         await self._end(End.RELEASED, self.reading().held)
         await self._read_back()
-        if self.lease.debt is not None and self.lease.attempts and self.lease.attempts[-1].acknowledged_at is None:
+        if not self.lease.zero_acknowledged:
             raise WriteFailedError(Failure.NO_CONNECTION)
+        await self._note_delivered()
 
     async def async_set_work_state(self, state: WorkState) -> None:
         """Write START, only in Standby, or STOP, which ends the lease and every intent to start.
@@ -256,25 +293,37 @@ class Controller:
             self.check_writable()
             if state is WorkState.START:
                 await self.async_freshen()
-                await self.device.async_read((SETPOINT_BLOCKS[self.phases],))
+                await self.device.async_read(SETPOINT_BLOCKS.values())
                 if (reason := self.start_refusal()) is not None:
                     raise RefusedError(reason)
                 await self._start()
-                if self.recovery is not None:
-                    self.recovery = self.recovery.started_by_user()
+                self._tell_recovery(Recovery.started_by_user)
             else:
-                if self.recovery is not None:
-                    self.recovery = self.recovery.stopped_by_user()
-                if self.lease.lease is not None:
-                    await self._end(End.STOPPED)
-                await self._write(lambda: self.device.commands.async_set_work_state(WorkState.STOP))
+                self._tell_recovery(Recovery.stopped_by_user)
+                try:
+                    if self.lease.lease is not None:
+                        await self._end(End.STOPPED)
+                    await self._write(lambda: self.device.commands.async_set_work_state(WorkState.STOP))
+                finally:
+                    await self._attempt(self._sync_record())
             await self.device.async_read(("commands",))
             await self._sync_record()
 
+    def _tell_recovery(self, change: Callable[[Recovery], Recovery]) -> None:
+        """Note what a user did, also while the recovery is off."""
+        if self.recovery is None:
+            self._latches = change(self._latches)
+        else:
+            self.recovery = change(self.recovery)
+
     async def _start(self) -> None:
-        """Write START; where the setpoints cannot be read, zero goes first."""
+        """Write START; where the setpoints cannot be read, zero goes first and is given time to take effect."""
         if self.reading().held is None:
-            await self._send(Power.zero(self.phases))
+            await self._send(Power.zero(self.lease.phases))
+            await asyncio.sleep(lease.SETTLED_AFTER_S)
+            await self.device.async_read((*INPUT_BLOCKS, *SETPOINT_BLOCKS.values()))
+            if (reason := self.start_refusal()) is not None:
+                raise RefusedError(reason)
         await self._write(lambda: self.device.commands.async_set_work_state(WorkState.START))
 
     async def async_set_operation_mode(self, mode: OperationMode) -> None:
@@ -294,7 +343,8 @@ class Controller:
         """
         async with self._lock:
             self.check_writable()
-            await self.device.async_read((*INPUT_BLOCKS, "commands"))
+            await self.async_freshen()
+            await self.device.async_read(("commands",))
             if not self.device.blocks["status"].available:
                 raise WriteFailedError(Failure.NO_CONNECTION)
             now = self._clock()
@@ -305,26 +355,25 @@ class Controller:
             if reason is not None:
                 raise RefusedError(reason)
             await self._begin_reset(now)
-            if self.recovery is not None:
-                self.recovery = self.recovery.acknowledged_by_user()
+            self._tell_recovery(Recovery.acknowledged_by_user)
 
     async def _begin_reset(self, now: Moment) -> None:
         self.resetting = error_reset.begin(self.resetting, now)
         try:
-            await self._sync_record()
-        except WriteFailedError:
-            self.resetting = error_reset.not_sent(self.resetting)
-            raise
-        await self._step_reset(self.reading(now), now)
-        if self.resetting.outcome is error_reset.Outcome.NOT_SENT:
-            raise WriteFailedError
+            await self._step_reset(self.reading(now), now)
+        finally:
+            if self.resetting.tries == 0:
+                self.resetting = error_reset.not_sent(self.resetting)
         self._tell(EventKind.ERROR_RESET, {"count": self.resetting.resets.count})
 
     async def async_switch_recovery(self, *, on: bool) -> None:
         """Switch the recovery from faults on or off. Raises `RefusedError`."""
         async with self._lock:
             self.check_writable()
-            self.recovery = Recovery() if on else None
+            if on:
+                self.recovery = self.recovery or self._latches
+            elif self.recovery is not None:
+                self._latches, self.recovery = self.recovery.latches(), None
             await self._sync_record()
 
     async def async_switch_soc_protection(self, settings: SocSettings | None) -> None:
@@ -336,23 +385,28 @@ class Controller:
     async def async_shut_down(self) -> None:
         """Pay what is owed, for up to 10 s, and take no command any longer. Never raises."""
         self._closed = True
-        async with self._lock:
-            if self.read_only:
-                return
-            self.recovery = None
-            with suppress(Exception):  # a timeout among them: what is cut off by it was noted as attempted
-                async with asyncio.timeout(WAY_OUT_S):
-                    await self._pay_on_the_way_out()
-            if self.lease.debt is None and self.resetting.settled:
-                await self.guard.async_paid()
-                return
+        if self.read_only:
+            return
+        turn = False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WAY_OUT_WAIT_S):
+                turn = await self._lock.acquire()
+        try:
+            async with asyncio.timeout(WAY_OUT_S):
+                await self._pay_on_the_way_out()
+        except Exception:
+            _LOGGER.debug("The way out was cut short", exc_info=True)
+        finally:
+            if turn:
+                self._lock.release()
+        if self.lease.debt is None:
+            await self._attempt(self.guard.async_paid())
+        else:
             self.guard.abandon()
-            _LOGGER.error(
-                "Stopped before %s could be written: the device may keep its last setpoint of %s W",
-                "zero" if self.lease.debt is not None else "the end of the error reset",
-                self.lease.sent.total_active_w if self.lease.sent is not None else "an unknown number of",
-            )
+            _LOGGER.error("Stopped before zero could be written: the device may keep its last setpoint")
             self._tell(EventKind.ZERO_UNPAID, {"held": self._held_w()})
+        if not self.resetting.settled:
+            _LOGGER.error("Stopped before the end of the error reset could be written: the device may keep it at 1")
 
     def _held_w(self) -> float | None:
         held = self.reading().held
@@ -361,19 +415,29 @@ class Controller:
     async def _pay_on_the_way_out(self) -> None:
         if self.lease.lease is not None:
             await self._end(End.SHUT_DOWN)
-        while True:
-            self.guard.beat()
-            await self.device.async_read((*INPUT_BLOCKS, "commands", SETPOINT_BLOCKS[self.phases]))
-            now = self._clock()
-            reading = self.reading(now)
-            await self._attempt(self._step_lease(reading, now))
-            await self._attempt(self._step_reset(reading, now))
-            await self._attempt(self._sync_record())
-            if self.lease.debt is None and self.resetting.settled:
-                return
-            if not self.device.blocks["status"].available:
-                await self.device.async_renew_link()
+        if self.lease.debt is None and self.resetting.settled:
+            await self._sync_record()
+            return
+        began = self._clock().monotonic
+        while not await self._paid_on_the_way_out() and self._clock().monotonic - began < WAY_OUT_S:
             await asyncio.sleep(WAY_OUT_PAUSE_S)
+            await self.device.async_renew_link()
+            if self.lease.sent is not None and not self.lease.zero_acknowledged:
+                await self._attempt(self._send(Power.zero(self.lease.phases)))
+
+    async def _paid_on_the_way_out(self) -> bool:
+        """Go one step on the way out; returns whether nothing is owed any longer."""
+        self.guard.beat()
+        if self.lease.sent is None or self.lease.zero_acknowledged:  # else reading would only take time
+            await self.device.async_read((*INPUT_BLOCKS, SETPOINT_BLOCKS[self.lease.phases]))
+            now = self._clock()
+            await self._attempt(self._step_lease(self.reading(now), now))
+        if not self.resetting.settled:
+            await self.device.async_read(("commands",))
+            now = self._clock()
+            await self._attempt(self._step_reset(self.reading(now), now))
+        await self._attempt(self._sync_record())
+        return self.lease.debt is None and self.resetting.settled
 
     # The cycle
 
@@ -391,9 +455,10 @@ class Controller:
             if self._closed or self.read_only:
                 return
             await self._attempt(self._step_lease(reading, now))
+            if self.lease.settled and self.lease.phases != self.phases:
+                self.lease = lease.idle(self.phases)
             await self._attempt(self._step_reset(reading, now))
-            if self.recovery is not None:
-                await self._attempt(self._step_recovery(self.recovery, reading, now))
+            await self._attempt(self._step_recovery(reading, now))
             await self._attempt(self._sync_record())
             if self.lease.debt is None and self.lease.lease is None:
                 await self._attempt(self.guard.async_paid())
@@ -403,7 +468,7 @@ class Controller:
         """Carry out one part of the cycle; one that fails does not keep the others from their turn."""
         try:
             await step
-        except WriteFailedError as err:
+        except (RefusedError, WriteFailedError) as err:
             _LOGGER.debug("Not written now: %s", err.reason)
         except Exception:
             _LOGGER.exception("Unexpected error in control; it goes on at the next cycle")
@@ -417,17 +482,31 @@ class Controller:
 
     async def _step_lease(self, reading: Reading, now: Moment) -> None:
         held = self.lease.lease
-        decision = None if held is None else self._plan(held.asked, reading, now)
-        self.lease, actions = lease.tick(
-            self.lease, reading, decision, now, guard_acted=held is not None and self.guard.acted is not None
-        )
         try:
+            decision = None if held is None else self._plan(held.asked, reading, now)
+            self.lease, actions = lease.tick(
+                self.lease, reading, decision, now, guard_acted=held is not None and self.guard.acted is not None
+            )
             await self._carry_out(actions)
         except Exception as err:
             lost = isinstance(err, WriteFailedError) and err.reason is Failure.NO_CONNECTION
             if not lost and self.lease.lease is not None:  # a lost link has a timeout of its own
                 await self._end(End.WRITE_FAILED)
             raise
+        if self.lease.debt is not None and self.lease.zero_acknowledged and reading.held is not None:
+            await self._read_back()
+            await self._note_delivered()
+
+    async def _note_delivered(self) -> None:
+        """Note at once that zero reads back: another system that writes every second would hide it from the cycle."""
+        now = self._clock()
+        reading = self.reading(now)
+        delivered, acknowledged_at = reading.held, self.lease.attempts[-1].acknowledged_at
+        if delivered is None or not delivered.is_zero or acknowledged_at is None:
+            return
+        if reading.held_asked_at > acknowledged_at:
+            self.lease, actions = lease.tick(self.lease, reading, None, now)
+            await self._carry_out(actions)
 
     async def _carry_out(self, actions: tuple[lease.Action, ...]) -> None:
         """Write first, inform last."""
@@ -450,16 +529,32 @@ class Controller:
         value = error_reset.wanted(self.resetting, reading)
         if value is None:
             return
+        if value is ErrorReset.ON:
+            await self._sync_record()  # the 0 that will be owed is recorded first
+            self.resetting = error_reset.attempted(self.resetting)
         try:
             await self._write(lambda: self.device.commands.async_set_error_reset(value))
         except WriteFailedError as err:
-            if value is ErrorReset.ON and err.reason is Failure.WRITE_FAILED:
+            if value is ErrorReset.ON and isinstance(err.__cause__, WITHOUT_EFFECT):
                 self.resetting = error_reset.not_sent(self.resetting)
             raise
         self.resetting = error_reset.acknowledged(self.resetting, self._clock().monotonic)
 
-    async def _step_recovery(self, state: Recovery, reading: Reading, now: Moment) -> None:
-        watched = recovery.Watched(
+    async def _step_recovery(self, reading: Reading, now: Moment) -> None:
+        if self.recovery is None:
+            self._latches = recovery.noticed(self._latches, self._watched(reading, now))
+            return
+        if self.recovery.step is recovery.Step.AWAITING_STANDBY and self._start_refusal(reading) is None:
+            # START must not meet a setpoint that was written since the last poll.
+            await self.device.async_read(SETPOINT_BLOCKS.values())
+            reading = self.reading(now)
+        self.recovery, actions = recovery.advance(self.recovery, self._watched(reading, now), now)
+        await self._attempt(self._sync_record())
+        for action in actions:
+            await self._attempt(self._act(action, now))
+
+    def _watched(self, reading: Reading, now: Moment) -> recovery.Watched:
+        return recovery.Watched(
             system_state=reading.system_state if reading.is_fresh(self.settings.stale_after_s) else None,
             work_state=reading.work_state,
             smoke=reading.smoke,
@@ -467,10 +562,6 @@ class Controller:
             may_reset=self.resetting.settled and self.resetting.resets.permitted(now),
             reset_settled=self.resetting.settled,
         )
-        self.recovery, actions = recovery.advance(state, watched, now)
-        await self._sync_record()
-        for action in actions:
-            await self._attempt(self._act(action, now))
 
     async def _act(self, action: Action, now: Moment) -> None:
         match action:
@@ -482,8 +573,8 @@ class Controller:
                     self.recovery = self.recovery.stop_written()
                 self._tell(EventKind.RECOVERY, {"step": "stop"})
             case Action.WRITE_START:
-                self._tell(EventKind.RECOVERY, {"step": "start"})
                 await self._start()
+                self._tell(EventKind.RECOVERY, {"step": "start"})
             case Action.RESET:
                 await self._begin_reset(now)
             case _:
@@ -495,12 +586,14 @@ class Controller:
     async def _send(self, power: Power) -> None:
         """Write the setpoints in use. Power is recorded and guarded first."""
         if not power.is_zero:
-            await self._cover(power)
+            await self._cover(power, self._owner)
             await self._guarded()
+            if self._closed:
+                raise RefusedError(Refusal.SHUTTING_DOWN)
         reactive = power.is_zero or any(power.reactive_var) or not self._reactive_is_zero()
         self.lease = lease.attempted(self.lease, power, self._clock().monotonic)
-        await self._write(lambda: self.device.setpoints[self.phases].async_write(power, reactive=reactive))
-        self.lease = lease.acknowledged(self.lease, self._clock().monotonic)
+        await self._write(lambda: self.device.setpoints[power.phases].async_write(power, reactive=reactive))
+        self.lease = lease.acknowledged(self.lease, power, self._clock().monotonic)
 
     def _reactive_is_zero(self) -> bool:
         """Whether the reactive setpoints were sent zero, acknowledged it and read zero; no need to repeat it."""
@@ -510,14 +603,17 @@ class Controller:
         return not any(held.reactive_var) and not any(any(one.power.reactive_var) for one in sent)
 
     async def _guarded(self) -> None:
-        if self.guard.acted is not None:
-            raise RefusedError(Refusal.ZERO_OWED)
+        """Start the guard unless it runs; without one, power is sent all the same, with a warning."""
+        now = self._clock().monotonic
+        if self._guard_missing_since is not None and now - self._guard_missing_since < GUARD_RETRY_S:
+            return
         if await self.guard.async_start():
-            self._guard_missing = False
-        elif not self._guard_missing:
-            self._guard_missing = True
+            self._guard_missing_since = None
+            return
+        if self._guard_missing_since is None:
             _LOGGER.warning("The guard process could not be started: a crash of Home Assistant leaves the setpoint on")
             self._tell(EventKind.GUARD_MISSING, {})
+        self._guard_missing_since = now
 
     async def _write(self, send: Callable[[], Awaitable[None]]) -> None:
         """Send one write.
@@ -526,7 +622,7 @@ class Controller:
         """
         try:
             await send()
-        except (ModbusConnectionError, ModbusTimeoutError) as err:
+        except UNANSWERED as err:
             raise WriteFailedError(Failure.NO_CONNECTION) from err
         except ModbusError as err:
             self._tell(EventKind.WRITE_FAILED, {"error": type(err).__name__})
@@ -536,14 +632,13 @@ class Controller:
     async def _read_back(self) -> None:
         """Read the setpoints in use after a command, so that they show and a zero counts as delivered."""
         with suppress(ModbusError):
-            await self.device.async_read((SETPOINT_BLOCKS[self.phases],))
+            await self.device.async_read((SETPOINT_BLOCKS[self.lease.phases],))
 
     # The record
 
     def _wanted_record(self) -> Record:
         """The record as it should be on disk now."""
-        record, resets = self.ledger.record, self.resetting.resets
-        switched_on = self.recovery is not None or (self._closed and record.fault_recovery)
+        record, resets, latches = self.ledger.record, self.resetting.resets, self.recovery or self._latches
         return replace(
             record,
             zero=self.ledger.owed_zero(self.lease, owner=self._owner, now_s=self._clock().wall),
@@ -551,9 +646,9 @@ class Controller:
             reset_owed=self.resetting.owed,
             last_reset=resets.last_wall,
             resets=resets.count,
-            fault_recovery=switched_on,
-            stopped=record.stopped if self.recovery is None else self.recovery.stopped,
-            smoke=record.smoke if self.recovery is None else self.recovery.smoke,
+            fault_recovery=self.recovery is not None,
+            stopped=latches.stopped,
+            smoke=latches.smoke,
             soc_protection=self.soc_settings is not None,
             soc_state=self.soc_state,
         )
@@ -561,9 +656,9 @@ class Controller:
     async def _sync_record(self) -> None:
         await self.ledger.async_sync(self._wanted_record())
 
-    async def _cover(self, power: Power) -> None:
+    async def _cover(self, power: Power, owner: str) -> None:
         wanted, now_s = self._wanted_record(), self._clock().wall
-        await self.ledger.async_cover(power, self.lease, wanted, owner=self._owner, now_s=now_s)
+        await self.ledger.async_cover(power, self.lease, wanted, owner=owner, now_s=now_s)
 
     def _tell(self, kind: EventKind, details: dict[str, object]) -> None:
         """Report an event; a listener that fails changes nothing here."""

@@ -30,15 +30,15 @@ _IN_DOUBT = dict.fromkeys(entry.key for entry in BITS if entry.bit.depends_on_la
 
 
 class Readings:
-    """The last good readings of a block by attribute, also while it fails. `None` is unknown or implausible."""
+    """The last good readings of an input block by attribute, also while it fails. `None` is unknown or implausible."""
 
     def __init__(self, block: Block, overrides: Mapping[str, Any]) -> None:
         """Take what is shown in place of implausible readings."""
-        self._block, self._overrides = block, overrides
+        (self._piece,), self._overrides = block.pieces, overrides
 
     def __getattr__(self, key: str) -> Any:
         """The value of a channel or bit."""
-        return self._overrides[key] if key in self._overrides else self._block.readings.get(key)
+        return self._overrides[key] if key in self._overrides else self._piece.readings.get(key)
 
 
 class RefuEss:
@@ -229,7 +229,7 @@ class RefuEss:
     def _expose(self) -> Exposure:
         """Gather what is known, or return what was gathered before if nothing is different."""
         exposed = (
-            *((piece.readings, piece.available) for piece in self._pieces),
+            *((piece.words, piece.available) for piece in self._pieces),
             dict(self.plausibility.overrides),
             self.layout.suggested,
             self.site,
@@ -237,9 +237,7 @@ class RefuEss:
         if exposed == self._exposed:
             return self.picture.exposure
         self._exposed = exposed
-        values: dict[str, Any] = {"battery_groups": self.site.battery_groups}
-        for key in SITE_CHANNELS:
-            values[key] = self.site.effective_charge_soc if key == "charge_soc" else getattr(self.site, key)
+        values = self._configured()
         for piece in self._pieces:
             values.update(piece.readings if piece.available else piece.unknown)
         battery = self.blocks["battery"]
@@ -251,9 +249,14 @@ class RefuEss:
             values=MappingProxyType(values),
             unavailable=frozenset(key for piece in self._pieces if not piece.available for key in piece.keys),
             codes=MappingProxyType({key: code for piece in self._pieces for key, code in piece.codes.items()}),
-            words=MappingProxyType({name: MappingProxyType(block.words) for name, block in self.blocks.items()}),
+            words=MappingProxyType({name: block.words for name, block in self.blocks.items()}),
             suggested_layout=self.layout.suggested,
         )
+
+    def _configured(self) -> dict[str, Any]:
+        """The values of what no register tells."""
+        values: dict[str, Any] = {key: getattr(self.site, key) for key in SITE_CHANNELS}
+        return values | {"charge_soc": self.site.effective_charge_soc, "battery_groups": self.site.battery_groups}
 
     # What control asks
 

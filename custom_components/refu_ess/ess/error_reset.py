@@ -70,6 +70,8 @@ class Handshake:
     """1 has read back."""
     owed: bool = False
     """The register may hold 1, and 0 is owed."""
+    tries: int = 0
+    """How many times 1 was sent, answered or not."""
     sent_at: float | None = None
     """Monotonic time of the last acknowledged write of this step."""
     before: Resets = Resets()
@@ -104,6 +106,7 @@ def begin(state: Handshake, now: Moment) -> Handshake:
         since=now.monotonic,
         seen=False,
         owed=True,
+        tries=0,
         sent_at=None,
         outcome=None,
     )
@@ -134,8 +137,15 @@ def acknowledged(state: Handshake, now: float) -> Handshake:
     return replace(state, sent_at=now)
 
 
+def attempted(state: Handshake) -> Handshake:
+    """Note a 1 before it is sent: from here on the register may hold it."""
+    return replace(state, tries=state.tries + 1)
+
+
 def not_sent(state: Handshake) -> Handshake:
-    """Note that the 1 surely never reached the device: no reset has been, and nothing is owed."""
+    """Note that the latest 1 surely had no effect. If it was the only one, no reset has been, and nothing is owed."""
+    if state.step is not Step.SETTING or state.tries > 1:
+        return state
     return replace(state, step=Step.IDLE, resets=state.before, owed=False, outcome=Outcome.NOT_SENT)
 
 

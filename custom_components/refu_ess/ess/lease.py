@@ -91,7 +91,7 @@ class Attempt:
     first: float
     last: float
     acknowledged_at: float | None = None
-    """When it was acknowledged for the first time."""
+    """When it was acknowledged since it was sent last, `None` if it has not been yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +131,7 @@ class State:
     sightings: Sightings | None = None
     seen_at: float = 0.0
     """When the newest reading of the setpoints that was judged was asked for."""
-    ticked_at: float | None = None
+    ticked_at: Moment | None = None
     """The last cycle of the lease in force."""
     deviating_since: float | None = None
     decision: Decision
@@ -155,6 +155,11 @@ class State:
     def zero_acknowledged(self) -> bool:
         """Whether the last attempt was zero, and the device acknowledged it."""
         return bool(self.attempts) and self.attempts[-1].power.is_zero and self.attempts[-1].acknowledged_at is not None
+
+    @property
+    def may_show_power(self) -> bool:
+        """Whether the device may yet show power that was attempted."""
+        return any(not one.power.is_zero for one in self.attempts)
 
     def ours(self) -> Envelope:
         """The setpoints that may be ours."""
@@ -206,7 +211,7 @@ def take(state: State, lease: Lease, decision: Decision, now: Moment) -> State:
         debt=None,
         attempts=attempts,
         decision=decision,
-        ticked_at=now.monotonic,
+        ticked_at=now,
         deviating_since=None,
         reported=None,
         repaid=False,
@@ -251,15 +256,15 @@ def attempted(state: State, power: Power, now: float) -> State:
     latest = acknowledged[-1] if acknowledged else 0
     kept = [one for index, one in enumerate(state.attempts) if index >= latest or now - one.last < ATTEMPT_MEMORY_S]
     if kept and kept[-1].power == power:
-        return replace(state, attempts=(*kept[:-1], replace(kept[-1], last=now)))
+        return replace(state, attempts=(*kept[:-1], replace(kept[-1], last=now, acknowledged_at=None)))
     return replace(state, attempts=(*kept, Attempt(power=power, first=now, last=now)))
 
 
-def acknowledged(state: State, now: float) -> State:
-    """Note that the device acknowledged the latest attempt."""
-    *before, latest = state.attempts
-    if latest.acknowledged_at is not None:
+def acknowledged(state: State, power: Power, now: float) -> State:
+    """Note that the device acknowledged a setpoint; one that is no longer the latest attempt proves nothing."""
+    if state.sent != power:
         return state
+    *before, latest = state.attempts
     return replace(state, attempts=(*before, replace(latest, acknowledged_at=now)))
 
 
@@ -285,9 +290,11 @@ def _judge(state: State, reading: Reading) -> tuple[State, tuple[Action, ...]]:
     if reading.held is None or reading.held_asked_at <= state.seen_at:
         return state, ()
     state = replace(state, seen_at=reading.held_asked_at)
-    if state.settled or state.ours().covers(reading.held) or (state.debt is not None and not state.debt.known):
+    if state.lease is None and state.debt is None:
+        return replace(state, sightings=None), ()
+    if state.ours().covers(reading.held) or (state.debt is not None and not state.debt.known):
         apart = state.sightings is not None and reading.held_asked_at - state.sightings.last > SIGHTINGS_APART_S
-        return (replace(state, sightings=None) if state.settled or apart else state), ()
+        return (replace(state, sightings=None) if apart else state), ()
     sightings = state.sightings
     if sightings is None or reading.held_asked_at - sightings.last > SIGHTINGS_APART_S:
         sightings = Sightings(first=reading.held_asked_at, last=reading.held_asked_at)
@@ -300,7 +307,10 @@ def _judge(state: State, reading: Reading) -> tuple[State, tuple[Action, ...]]:
 
 
 def _let_go(state: State, held: Power) -> tuple[State, tuple[Action, ...]]:
-    """Another system is writing: nothing is held or owed any longer, and nothing is written."""
+    """Another system is writing: nothing is held or owed any longer, and nothing is written.
+
+    The attempts stay for a while, since a late one of ours may yet take the place of the other system's setpoint.
+    """
     reports: tuple[Action, ...] = (
         Report(
             EventKind.FOREIGN_WRITER,
@@ -312,14 +322,14 @@ def _let_go(state: State, held: Power) -> tuple[State, tuple[Action, ...]]:
         reports = (Report(EventKind.LEASE_ENDED, details), *reports)
         state = replace(state, last_end=End.FOREIGN_WRITER)
     free = idle(state.phases)
-    return replace(free, seen_at=state.seen_at, last_end=state.last_end), reports
+    return replace(free, attempts=state.attempts, seen_at=state.seen_at, last_end=state.last_end), reports
 
 
 def _carry(
     state: State, lease: Lease, reading: Reading, decision: Decision, now: Moment, *, guard_acted: bool
 ) -> tuple[State, tuple[Action, ...]]:
     """Go on with the lease, or end it."""
-    gap = state.ticked_at is not None and now.monotonic - state.ticked_at >= INTERRUPTED_AFTER_S
+    gap = state.ticked_at is not None and now.since(state.ticked_at) >= INTERRUPTED_AFTER_S
     reasons = (
         (End.GUARD_ACTED, guard_acted),
         (End.EXPIRED, now.reached(lease.ends)),
@@ -329,7 +339,7 @@ def _carry(
     reason = next((reason for reason, applies in reasons if applies), None)
     if reason is not None:
         return end(state, reason)
-    state = replace(state, ticked_at=now.monotonic)
+    state = replace(state, ticked_at=now)
     if not reading.reachable:
         return state, ()  # out of sight, but not yet for long: nothing is sent that was decided on old data
     state = replace(_note_delivery(state, reading, now.monotonic), decision=decision)
@@ -381,10 +391,10 @@ def _pay(state: State, debt: Debt, reading: Reading) -> tuple[State, tuple[Actio
     latest = state.attempts[-1] if state.attempts else None
     if latest is None and debt.restored:
         return _pay_restored(state, debt, reading)
-    if latest is None or latest.power != zero or latest.acknowledged_at is None or not reading.reachable:
+    if latest is None or latest.power != zero or latest.acknowledged_at is None:
         return state, (Send(zero),)
     if reading.held is None:
-        delivered = reading.held_unreadable
+        delivered = reading.held_unreadable and reading.reachable
     elif reading.held_asked_at < latest.acknowledged_at:
         delivered = False
     elif not debt.ours.covers(reading.held):
@@ -399,7 +409,7 @@ def _pay(state: State, debt: Debt, reading: Reading) -> tuple[State, tuple[Actio
 def _pay_restored(state: State, debt: Debt, reading: Reading) -> tuple[State, tuple[Action, ...]]:
     """Compare the debt of an earlier run with the device before anything is written."""
     zero = Power.zero(state.phases)
-    if not reading.reachable or (reading.held is None and not reading.held_unreadable):
+    if reading.held is None and not (reading.held_unreadable and reading.reachable):
         return state, ()
     if reading.held == zero:
         return replace(state, debt=None), (Report(EventKind.ZERO_PAID, {"found": "zero"}),)
@@ -420,5 +430,5 @@ def _rest(state: State, reading: Reading, now: float) -> tuple[State, tuple[Acti
         return state, ()
     if state.repaid or reading.held is None or reading.held.is_zero or not state.ours().covers(reading.held):
         recent = tuple(one for one in state.attempts if now - one.last < ATTEMPT_MEMORY_S)
-        return replace(state, attempts=recent, sightings=None if not recent else state.sightings), ()
+        return replace(state, attempts=recent), ()
     return replace(state, debt=Debt(ours=state.ours()), repaid=True), (Send(Power.zero(state.phases)),)

@@ -42,7 +42,7 @@ class Ledger:
         Raises `WriteFailedError` if it cannot be kept; then no power may be sent.
         """
         kept = self._kept(state.phases)
-        if kept is not None and kept.ours.covers(power) and not self._unsure:
+        if kept is not None and kept.ours.contains(power) and not self._unsure:
             return
         ours = self._with_kept(state.ours().widened(power))
         taken_at = now_s if kept is None else kept.taken_at

@@ -62,17 +62,17 @@ class GuardedUnit:
 
     async def read_input_registers(self, address: int, count: int) -> list[int]:
         """Read with function 4."""
-        return _complete(count, await self._request(lambda: self._unit.read_input_registers(address, count)))
+        return _complete(count, await self._request(self._unit.read_input_registers, address, count))
 
     async def read_holding_registers(self, address: int, count: int) -> list[int]:
         """Read with function 3."""
-        return _complete(count, await self._request(lambda: self._unit.read_holding_registers(address, count)))
+        return _complete(count, await self._request(self._unit.read_holding_registers, address, count))
 
     async def write_registers(self, address: int, values: list[int]) -> None:
         """Write with function 16, also one register, and remember it."""
         outcome = "failed"
         try:
-            await self._request(lambda: self._unit.write_registers(address, values))
+            await self._request(self._unit.write_registers, address, values)
             outcome = "done"
         finally:
             self.writes.append(Write(self._clock(), address, tuple(values), outcome))
@@ -81,13 +81,13 @@ class GuardedUnit:
         """Drop the link, so that the next request opens a new one."""
         await self._unit.disconnect()
 
-    async def _request[T](self, send: Callable[[], Awaitable[T]]) -> T:
+    async def _request[**P, T](self, send: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         self.statistics.requests += 1
         was_down = not self._unit.connected
         began = time.monotonic()
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
-                answer = await send()
+                answer = await send(*args, **kwargs)
         except ModbusError as err:
             self.statistics.errors[type(err).__name__] += 1
             raise

@@ -91,10 +91,11 @@ def develop(previous: Picture | None, exposure: Exposure, read_at: Mapping[str, 
     if previous is not None and previous.exposure is exposure:
         return replace(previous, changed=frozenset(), read_at=MappingProxyType(read_at))
     changed = set(exposure.values) if previous is None else _differences(previous.exposure, exposure)
-    values = {**(previous.values if previous else {}), **exposure.values}
+    values = dict(exposure.values.items())
     unavailable = set(exposure.unavailable)
     if previous is not None:
-        unavailable |= previous.unavailable & COMPUTED.keys()
+        values.update((key, previous.values[key]) for key in COMPUTED)
+        unavailable.update(previous.unavailable & COMPUTED.keys())
     for key in {dependent for need in changed for dependent in DEPENDENTS.get(need, ())}:
         before = (values.get(key), key in unavailable)
         _compute(key, values, unavailable)
@@ -120,7 +121,7 @@ def _differences(before: Exposure, after: Exposure) -> set[str]:
     old, old_codes = before.values, before.codes
     changed = {key for key, value in after.values.items() if value != old[key]}
     changed |= before.unavailable ^ after.unavailable
-    changed |= {key for key, code in after.codes.items() if code != old_codes.get(key)}
+    changed |= {key for key in old_codes.keys() | after.codes if after.codes.get(key) != old_codes.get(key)}
     return changed
 
 

@@ -102,8 +102,8 @@ class Plausibility:
     def _settle(self, name: str, reading: Any, shown: Any, *, doubtful: bool) -> None:
         """Show `shown` in place of a doubtful reading; say so once, and once when it is over."""
         if not doubtful:
-            self.overrides.pop(name, None)
             if name in self._in_doubt:
+                del self.overrides[name]
                 self._in_doubt.discard(name)
                 _LOGGER.info("%s is plausible again", name)
             return

@@ -128,7 +128,7 @@ def _within_battery(asked: Power, reading: Reading, bounds: SocBounds) -> tuple[
         ceiling = max(_floor(bounds.upper_w), floor)  # a forced charge never overrides what the battery permits
         ceiling_limit = bounds.upper_limit
     total = asked.total_active_w
-    if total == 0:
+    if not any(asked.active_w):
         return asked, Limit.NONE  # a request for reactive power alone never becomes active power
     if total < floor:
         bound, limit = floor, floor_limit

@@ -62,6 +62,7 @@ class Record:
                 "owner": zero.owner,
                 "taken_at": zero.taken_at,
             },
+            "unknown_zero": self.unknown_zero,
             "reset_owed": self.reset_owed,
             "last_reset": self.last_reset,
             "resets": self.resets,
@@ -80,6 +81,7 @@ class Record:
         try:
             return cls(
                 zero=_zero(stored),
+                unknown_zero=_checked(bool, known.get("unknown_zero", False)),
                 reset_owed=_checked(bool, known.get("reset_owed", False)),
                 last_reset=None if known.get("last_reset") is None else _number(known["last_reset"]),
                 resets=_checked(int, known.get("resets", 0)),

@@ -90,7 +90,9 @@ class Recovery:
     running: bool = False
     """The system ran before the fault, and nobody stopped it."""
     stopped: bool = False
-    """A user pressed STOP, and the system has not been seen stopped and started since."""
+    """A user pressed STOP, and the system has not been seen stopped, and started by another since."""
+    halted: bool = False
+    """The system was seen stopped after a user's STOP."""
     smoke: bool = False
     """Smoke was alarmed, and no user has acted since."""
     stop_owed: bool = False
@@ -109,26 +111,45 @@ class Recovery:
     def stopped_by_user(self) -> Recovery:
         """A user's STOP ends every intent to start; a reset that is under way goes on to its end."""
         step = Step.WATCHING if self.step in {Step.AWAITING_STANDBY, Step.STARTING} else self.step
-        return replace(self, step=step, running=False, stopped=True)
+        return replace(self, step=step, running=False, stopped=True, halted=False)
 
     def started_by_user(self) -> Recovery:
         """A user's START takes back an earlier STOP and the latch of a smoke alarm."""
         step = Step.WATCHING if self.step in {Step.AWAITING_STANDBY, Step.STARTING} else self.step
-        return replace(self, step=step, stopped=False, smoke=False)
+        return replace(self, step=step, stopped=False, halted=False, smoke=False)
 
     def acknowledged_by_user(self) -> Recovery:
         """A user's error reset takes back the latch of a smoke alarm."""
         return replace(self, smoke=False)
+
+    def latches(self) -> Recovery:
+        """What has to be remembered while the recovery is off."""
+        return Recovery(stopped=self.stopped, halted=self.halted, smoke=self.smoke)
 
     def stop_written(self) -> Recovery:
         """Note that STOP has reached the device."""
         return replace(self, stop_owed=False)
 
 
-def advance(state: Recovery, watched: Watched, now: Moment) -> tuple[Recovery, tuple[Action, ...]]:
-    """Return the next state and what to do."""
+def noticed(state: Recovery, watched: Watched) -> Recovery:
+    """Latch smoke, and notice that a system which a user stopped has been started by another.
+
+    A system that runs although the register says STOP has not stopped yet, or was never started by way of it.
+    """
     if watched.smoke:
         state = replace(state, smoke=True)
+    match watched.system_state:
+        case SystemState.STOP | SystemState.STANDBY if state.stopped:
+            return replace(state, halted=True)
+        case SystemState.START if state.halted and watched.work_state is not WorkState.STOP:
+            return replace(state, stopped=False, halted=False)
+        case _:
+            return state
+
+
+def advance(state: Recovery, watched: Watched, now: Moment) -> tuple[Recovery, tuple[Action, ...]]:
+    """Return the next state and what to do."""
+    state = noticed(state, watched)
     if watched.system_state is not None:
         blind = state.seen is not None and now.since(state.seen) > BLIND_AFTER_S
         state = replace(state, seen=now)
@@ -156,8 +177,7 @@ def _watch(state: Recovery, watched: Watched, now: Moment) -> tuple[Recovery, tu
         case SystemState.START:
             return replace(state, healthy=True, running=not state.stopped), ()
         case _:
-            # The STOP has taken effect; if the system runs again, somebody has started it.
-            return replace(state, healthy=True, running=False, stopped=False), ()
+            return replace(state, healthy=True, running=False), ()
 
 
 def _fault(state: Recovery, now: Moment) -> tuple[Recovery, tuple[Action, ...]]:

@@ -85,6 +85,10 @@ class Envelope:
             tuple(map(min, self.lower, other.lower, strict=True)), tuple(map(max, self.upper, other.upper, strict=True))
         )
 
+    def contains(self, power: Power) -> bool:
+        """Whether every setpoint lies in its range, exactly."""
+        return all(low <= value <= high for low, value, high in zip(self.lower, power.values, self.upper, strict=True))
+
     def covers(self, power: Power) -> bool:
         """Whether every setpoint lies in its range; a value that the device rounded up by one step still does."""
         return all(
