@@ -1,10 +1,11 @@
 """What is written out from the declarations: the entities' English, the icons, and the tables of the README."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from custom_components.refu_ess import options
 from custom_components.refu_ess.automations import OPTIONS
 from custom_components.refu_ess.controls import CONTROLS
 from custom_components.refu_ess.describe import BINARY_SENSORS, NUMBERS, SENSORS, Placed, english_entities, icons
@@ -145,18 +146,51 @@ def _condition_rows() -> Iterator[str]:
             yield _row(english_names[description.key]["name"], meaning)
 
 
+def _option_rows() -> Iterator[str]:
+    content = json.loads((INTEGRATION / "translations" / "en.json").read_text())
+    step = content["options"]["step"]["init"]
+    words = content["selector"]
+    yield _row("Option", "Meaning", "Permitted", "Default")
+    yield _row(*["---"] * 4)
+    for option in options.FORM:
+        texts = step["sections"][option.section] if option.section else step
+        name = texts["data"][option.key]
+        match option:
+            case options.NumberOption():
+                unit = f" {option.unit}" if option.unit else ""
+                permitted = f"{option.minimum:g} to {option.maximum:g}{unit}"
+                default = f"{option.default:g}{unit}"
+            case options.ChoiceOption():
+                choices = words[option.key]["options"]
+                permitted, default = ", ".join(choices[one] for one in option.choices), choices[option.default]
+            case _:
+                permitted, default = "on, off", "on" if option.default else "off"
+        named = f"{texts['name']}: {name}" if option.section else name
+        yield _row(named, texts["data_description"][option.key], permitted, default)
+
+
 TABLES = {"conditions": _condition_rows, "channels": _channel_rows, "bits": _bit_rows}
 
 
-def readme() -> str:
-    """Return the README with its tables written anew, each between its two markers."""
-    text = (ROOT / "README.md").read_text()
-    for name, rows in TABLES.items():
+def with_tables(path: Path, tables: Mapping[str, Callable[[], Iterator[str]]]) -> str:
+    """Return a page with its tables generated again, each between its two markers."""
+    text = path.read_text()
+    for name, rows in tables.items():
         start, end = f"<!-- {name}: generated -->", f"<!-- {name}: end -->"
         before, rest = text.split(start)
         after = rest.split(end)[1]
         text = before + start + "\n\n" + "\n".join(rows()) + "\n\n" + end + after
     return text
+
+
+def readme() -> str:
+    """Return the README with its tables generated again."""
+    return with_tables(ROOT / "README.md", TABLES)
+
+
+def options_page() -> str:
+    """Return the page about the options with its table generated again."""
+    return with_tables(ROOT / "docs" / "options.md", {"options": _option_rows})
 
 
 FILES = {
@@ -166,6 +200,7 @@ FILES = {
     INTEGRATION / "triggers.yaml": triggers,
     INTEGRATION / "conditions.yaml": conditions,
     ROOT / "README.md": readme,
+    ROOT / "docs" / "options.md": options_page,
 }
 
 assert len(CHANNELS) == len(SENSORS) + len(NUMBERS)

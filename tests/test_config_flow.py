@@ -1,5 +1,6 @@
 """The config flow: what is asked, what is probed, and what each failure says."""
 
+import json
 import socket
 from typing import Any
 from unittest.mock import AsyncMock, MagicMock, patch
@@ -22,8 +23,10 @@ from modbus_connection.mock import MockModbusUnit
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.refu_ess.const import DOMAIN
+from custom_components.refu_ess.ess import Doubt
 
 from .conftest import HOST, TCP_DATA
+from .generated import INTEGRATION
 
 TCP_FORM = {"name": "Barn", "host": HOST, "port": 502, "connection": {"unit_id": 1, "share_connection": False}}
 SERIAL_FORM = {
@@ -151,7 +154,7 @@ async def test_not_a_refu_ess(hass: HomeAssistant, unit: MockModbusUnit) -> None
     unit.input.clear()
     form = await submit(hass, await choose(hass, "tcp"), TCP_FORM)
     assert form["step_id"] == "unusual"
-    assert form["description_placeholders"]["doubts"] == "all_zero"
+    assert form["description_placeholders"]["doubts"] == "all registers are zero"
     result = await submit(hass, form, {})
     assert result["type"] is FlowResultType.CREATE_ENTRY
 
@@ -163,7 +166,37 @@ async def test_unknown_readings_are_question_marks(hass: HomeAssistant, unit: Mo
     form = await submit(hass, await choose(hass, "tcp"), TCP_FORM)
     assert form["step_id"] == "unusual"
     assert form["description_placeholders"]["system_state"] == "?"
-    assert form["description_placeholders"]["doubts"] == "system_state"
+    assert form["description_placeholders"]["doubts"] == "no REFU ESS has this system state"
+
+
+@pytest.mark.usefixtures("link")
+@pytest.mark.parametrize(
+    ("language", "doubts", "state"),
+    [
+        ("de", "die Leistungen der Phasen ergeben nicht die Summe", "Bereitschaft"),
+        ("en", "the powers of the phases do not add up to the total", "Standby"),
+    ],
+)
+async def test_doubts_are_in_the_language_of_home_assistant(
+    hass: HomeAssistant, unit: MockModbusUnit, language: str, doubts: str, state: str
+) -> None:
+    """The question names every doubt and the system state in words of the language that is set."""
+    hass.config.language = language
+    unit.input[0x100] = 3
+    unit.input[0x10D] = 900
+    unit.input[0x121] = 0xFFF0
+    form = await submit(hass, await choose(hass, "tcp"), TCP_FORM)
+    placeholders = form["description_placeholders"]
+    assert placeholders["doubts"].split("; ")[-1] == doubts
+    assert len(placeholders["doubts"].split("; ")) == 2
+    assert placeholders["system_state"] == state
+
+
+@pytest.mark.parametrize("language", ["de", "en"])
+def test_every_doubt_has_a_text(language: str) -> None:
+    """Each language names each doubt, and nothing that is none."""
+    content = json.loads((INTEGRATION / "translations" / f"{language}.json").read_text())
+    assert set(content["selector"]["doubt"]["options"]) == {doubt.value for doubt in Doubt}
 
 
 @pytest.mark.usefixtures("loaded")
@@ -334,7 +367,9 @@ async def test_options(hass: HomeAssistant, loaded: MockConfigEntry) -> None:
         "setpoint_registers": "per_phase",
         "start_delay": 10,
         "ramp_rate": 2.5,
+        "longest_hold": 12,
         "ignore_stop_request": True,
+        "guard": False,
     }
     result = await hass.config_entries.options.async_configure(form["flow_id"], {**answers, "control": control})
     await hass.async_block_till_done()
@@ -349,14 +384,5 @@ async def test_options(hass: HomeAssistant, loaded: MockConfigEntry) -> None:
     assert (controller.settings.start_delay_s, controller.settings.ramp_w_per_s) == (10, 2500)
     assert controller.settings.apparent_limit_va == 48_300
     assert controller.settings.ignore_stop_request
+    assert controller.settings.longest_hold_s == 12 * 3600
     assert (site.battery_groups, site.min_soc, site.inverter_status_layout.slug) == (2, 20, "shifted")
-
-
-@pytest.mark.parametrize(("option", "value"), [("poll_interval", 0), ("poll_interval", 61), ("battery_groups", 5)])
-async def test_options_out_of_range(hass: HomeAssistant, loaded: MockConfigEntry, option: str, value: int) -> None:
-    """An option outside its range is refused by name and changes nothing."""
-    form = await hass.config_entries.options.async_init(loaded.entry_id)
-    with pytest.raises(InvalidData) as refused:
-        await hass.config_entries.options.async_configure(form["flow_id"], {option: value, "control": {}})
-    assert list(refused.value.schema_errors) == [option]
-    assert loaded.options == {}

@@ -478,8 +478,12 @@ async def test_soc_protection(hass: HomeAssistant, ready: MockConfigEntry, unit:
     assert (answer["applied"]["active_power"], answer["limit"]) == (0, "soc_reserve")
     with pytest.raises(ServiceValidationError) as refused:
         await set_number(hass, minimum, 95)
-    assert refused.value.translation_key == "out_of_range"
-    assert "max_soc" in refused.value.translation_placeholders["reason"]  # type: ignore[index]
+    assert refused.value.translation_key == "out_of_range_min_soc"
+    assert refused.value.translation_placeholders == {"minimum": "0", "maximum": "93"}
+    with pytest.raises(ServiceValidationError) as refused:
+        await set_number(hass, minimum, 92)
+    assert refused.value.translation_key == "out_of_range_max_soc"
+    assert refused.value.translation_placeholders == {"minimum": "98", "maximum": "99"}
     assert state(hass, minimum) == "70"
 
 

@@ -28,7 +28,7 @@ from .conftest import TCP_DATA
 
 POWER = "sensor.refu_ess_active_power"  # status block
 SOC = "sensor.refu_ess_battery_state_of_charge"  # battery block
-SETPOINT = "sensor.refu_ess_active_power_setpoint_read_back"  # settings
+SETPOINT = "sensor.refu_ess_active_power_setpoint_readback"  # settings
 FAULT = "binary_sensor.refu_ess_fault"
 
 
@@ -177,7 +177,7 @@ async def test_setpoints_that_cannot_be_read(hass: HomeAssistant, entry: MockCon
     assert await hass.config_entries.async_reload(entry.entry_id)
     await hass.async_block_till_done()
     assert state(hass, SETPOINT) == STATE_UNAVAILABLE
-    assert state(hass, "sensor.refu_ess_work_state_read_back") == "start"
+    assert state(hass, "sensor.refu_ess_work_state_readback") == "start"
     assert state(hass, POWER) == "25.0"
 
 

@@ -11,12 +11,13 @@ from .alarm_memory import AlarmMemory
 from .connection import async_open_unit, is_shared
 from .const import DOMAIN
 from .controls import CONTROLS
-from .coordinator import RefuEssConfigEntry, RefuEssCoordinator, site_of
+from .coordinator import RefuEssConfigEntry, RefuEssCoordinator
 from .entity import ess_device_info, part_identifier
 from .ess import MAXIMUM_BATTERY_GROUPS, Controller, Part, RefuEss
 from .guarding import async_take_report
 from .issues import async_delete_issues
 from .memory import Memory
+from .options import site_of
 from .services import async_setup_services
 
 PLATFORMS = [

@@ -28,62 +28,45 @@ from homeassistant.helpers.selector import (
     SerialPortSelector,
     TextSelector,
 )
+from homeassistant.helpers.translation import async_get_translations
 from homeassistant.setup import async_setup_component
 from modbus_connection import ModbusConnectionError, ModbusError
 
+from . import options
 from .connection import async_open_temporary_unit, endpoint, held_by_others
 from .const import (
-    CONF_APPARENT_POWER_LIMIT,
-    CONF_BATTERY_GROUPS,
     CONF_BAUDRATE,
     CONF_BYTESIZE,
-    CONF_CAPACITY,
-    CONF_IGNORE_STOP_REQUEST,
-    CONF_INVERTER_STATUS_LAYOUT,
-    CONF_NOMINAL_POWER,
     CONF_PARITY,
-    CONF_POLL_INTERVAL,
-    CONF_RAMP_RATE,
-    CONF_READ_ONLY,
-    CONF_SETPOINT_REGISTERS,
     CONF_SHARE_CONNECTION,
-    CONF_START_DELAY,
     CONF_STOPBITS,
     CONF_TRANSPORT,
     CONF_UNIT_ID,
     DEFAULT_BAUDRATE,
     DEFAULT_NAME,
-    DEFAULT_POLL_INTERVAL_SECONDS,
     DEFAULT_PORT,
     DEFAULT_UNIT_ID,
     DOMAIN,
-    MAXIMUM_POLL_INTERVAL_SECONDS,
-    MINIMUM_POLL_INTERVAL_SECONDS,
     PARITIES,
     SECTION_CONNECTION,
-    SECTION_CONTROL,
-    SETPOINTS_PER_PHASE,
-    SETPOINTS_TOTAL,
     TRANSPORT_RTU_OVER_TCP,
     TRANSPORT_SERIAL,
     TRANSPORT_TCP,
     TRANSPORTS,
 )
 from .errors import error_code, translation_key
-from .ess import MAXIMUM_BATTERY_GROUPS, ControlSettings, Finding, InverterStatusLayout, Site, async_probe
+from .ess import Finding, async_probe
 
 DIAGNOSIS_TIMEOUT_SECONDS = 3.0
 
 
-def _number(minimum: float, maximum: float, *, step: float = 1, unit: str | None = None) -> vol.All:
-    config = NumberSelectorConfig(min=minimum, max=maximum, step=step, mode=NumberSelectorMode.BOX)
-    if unit is not None:
-        config["unit_of_measurement"] = unit
-    return vol.All(NumberSelector(config), vol.Coerce(int if step == 1 else float))
+def _number(minimum: int, maximum: int) -> vol.All:
+    config = NumberSelectorConfig(min=minimum, max=maximum, step=1, mode=NumberSelectorMode.BOX)
+    return vol.All(NumberSelector(config), vol.Coerce(int))
 
 
-def _choice(options: list[str], translation: str | None = None) -> SelectSelector:
-    config = SelectSelectorConfig(options=options)
+def _choice(choices: list[str], translation: str | None = None) -> SelectSelector:
+    config = SelectSelectorConfig(options=choices)
     if translation is not None:
         config["translation_key"] = translation
     return SelectSelector(config)
@@ -117,48 +100,6 @@ SERIAL: dict[vol.Marker, Any] = {
 }
 
 FIELDS = {TRANSPORT_TCP: ADDRESS, TRANSPORT_RTU_OVER_TCP: ADDRESS, TRANSPORT_SERIAL: SERIAL}
-
-SITE = Site()
-LIMITS = ControlSettings()
-OPTIONS = vol.Schema(
-    {
-        vol.Required(CONF_POLL_INTERVAL, default=DEFAULT_POLL_INTERVAL_SECONDS): _number(
-            MINIMUM_POLL_INTERVAL_SECONDS, MAXIMUM_POLL_INTERVAL_SECONDS, unit="s"
-        ),
-        vol.Required(CONF_BATTERY_GROUPS, default=SITE.battery_groups): _number(1, MAXIMUM_BATTERY_GROUPS),
-        vol.Required(CONF_CAPACITY, default=SITE.capacity / 1000): _number(1, 10_000, step=0.1, unit="kWh"),
-        vol.Required(CONF_NOMINAL_POWER, default=SITE.max_nominal_power / 1000): _number(1, 1000, step=0.1, unit="kVA"),
-        vol.Required(CONF_APPARENT_POWER_LIMIT, default=SITE.allowed_apparent / 1000): _number(
-            1, 1000, step=0.1, unit="kVA"
-        ),
-        vol.Required(CONF_INVERTER_STATUS_LAYOUT, default=SITE.inverter_status_layout.slug): _choice(
-            [layout.slug for layout in InverterStatusLayout], CONF_INVERTER_STATUS_LAYOUT
-        ),
-        vol.Required(SECTION_CONTROL): section(
-            vol.Schema(
-                {
-                    vol.Required(CONF_READ_ONLY, default=False): BooleanSelector(),
-                    vol.Required(CONF_SETPOINT_REGISTERS, default=SETPOINTS_TOTAL): _choice(
-                        [SETPOINTS_TOTAL, SETPOINTS_PER_PHASE], CONF_SETPOINT_REGISTERS
-                    ),
-                    vol.Required(CONF_START_DELAY, default=LIMITS.start_delay_s): _number(0, 3600, unit="s"),
-                    vol.Required(CONF_RAMP_RATE, default=LIMITS.ramp_w_per_s / 1000): _number(
-                        0.1, 100, step=0.1, unit="kW/s"
-                    ),
-                    vol.Required(CONF_IGNORE_STOP_REQUEST, default=False): BooleanSelector(),
-                }
-            ),
-            {"collapsed": True},
-        ),
-    }
-)
-CONTROL_OPTIONS = (
-    CONF_READ_ONLY,
-    CONF_SETPOINT_REGISTERS,
-    CONF_START_DELAY,
-    CONF_RAMP_RATE,
-    CONF_IGNORE_STOP_REQUEST,
-)
 
 
 def _flat(transport: str, user_input: dict[str, Any]) -> dict[str, Any]:
@@ -269,16 +210,25 @@ class RefuEssConfigFlow(ConfigFlow, domain=DOMAIN):
         if user_input is not None:
             return self._finish()
         finding, unknown = cast("Finding", self._finding), "?"
+        state = finding.system_state
+        doubts = [await self._async_text("selector", f"doubt.options.{doubt}") for doubt in finding.doubts]
         return self.async_show_form(
             step_id="unusual",
             data_schema=vol.Schema({}),
             description_placeholders={
-                "doubts": ", ".join(finding.doubts),
-                "system_state": finding.system_state or unknown,
+                "doubts": "; ".join(doubts),
+                "system_state": unknown
+                if state is None
+                else await self._async_text("entity", f"sensor.system_state.state.{state.slug}"),
                 "soc": unknown if finding.soc is None else str(finding.soc),
                 "voltage": unknown if finding.battery_voltage is None else str(finding.battery_voltage),
             },
         )
+
+    async def _async_text(self, category: str, key: str) -> str:
+        """Return one of our texts in Home Assistant's language; it translates no placeholders by itself."""
+        texts = await async_get_translations(self.hass, self.hass.config.language, category, [DOMAIN])
+        return texts.get(f"component.{DOMAIN}.{category}.{key}", key)
 
     @property
     def _reconfigured(self) -> ConfigEntry | None:
@@ -340,10 +290,19 @@ class RefuEssOptionsFlow(OptionsFlowWithReload):
     """Changes how the site is built and read."""
 
     async def async_step_init(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
-        """Ask for all options at once."""
-        options = dict(self.config_entry.options)
+        """Ask for all options at once; name the first whose answer is not permitted."""
+        stored = self.config_entry.options
+        suggested: Mapping[str, Any] = options.sectioned(stored)
+        errors: dict[str, str] = {}
+        placeholders: dict[str, str] = {}
         if user_input is not None:
-            control = user_input.pop(SECTION_CONTROL)
-            return self.async_create_entry(data={**options, **user_input, **control})
-        options[SECTION_CONTROL] = {key: options[key] for key in CONTROL_OPTIONS if key in options}
-        return self.async_show_form(step_id="init", data_schema=self.add_suggested_values_to_schema(OPTIONS, options))
+            answers = options.flat(user_input)
+            if (wrong := next(options.refused(answers), None)) is None:
+                return self.async_create_entry(data={**stored, **options.accepted(answers)})
+            suggested, errors, placeholders = user_input, {"base": wrong.error}, wrong.placeholders
+        return self.async_show_form(
+            step_id="init",
+            data_schema=self.add_suggested_values_to_schema(options.form_schema(), suggested),
+            errors=errors,
+            description_placeholders=placeholders,
+        )

@@ -13,6 +13,7 @@ from homeassistant.const import CONF_DEVICE, CONF_HOST, CONF_PORT
 from homeassistant.core import HomeAssistant
 from modbus_connection import ModbusSerialParams, ModbusTcpParams, ModbusUnit
 from modbus_connection.pymodbus import ModbusConnection
+from pymodbus.logging import Log
 
 from .const import (
     CONF_BAUDRATE,
@@ -27,10 +28,11 @@ from .const import (
     TRANSPORT_RTU_OVER_TCP,
     TRANSPORT_SERIAL,
 )
+from .ess import OWN_REQUEST, GuardLink
 
 type ModbusParams = ModbusTcpParams | ModbusSerialParams
 
-SAID_ONCE_ELSEWHERE = (
+TOLD_BY_ERRORS = (
     "Failed to connect",
     "No response received",
     "Cancel send",
@@ -41,12 +43,24 @@ SAID_ONCE_ELSEWHERE = (
     "ERROR: received pdu",
     "ERROR: No response",
 )
-"""What pymodbus says of each single request to a lost or disturbed device, with its last frames."""
+"""Lines of pymodbus about a single request to a lost or disturbed device, with its last frames.
+
+Each of our requests that fails reaches us as an error, which the coordinator logs once.
+"""
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a line of pymodbus tells what is not told otherwise: each request's failure reaches us as an error."""
-    return not record.getMessage().startswith(SAID_ONCE_ELSEWHERE)
+    """Whether a line of pymodbus should be logged: every line that is not about one of our own requests.
+
+    pymodbus names no endpoint in these lines and has one logger for all clients, so the context decides: our requests
+    mark theirs, and the callbacks of the connection that they open run in a copy of it.
+    """
+    if not OWN_REQUEST.get() or not record.getMessage().startswith(TOLD_BY_ERRORS):
+        return True
+    # pymodbus replaces a line by "Repeating...." and then by nothing if it equals the last one of any client. A line
+    # that nobody saw must not count for that, or the next one of another integration would be lost.
+    Log.last_log_text, Log.repeat_log = "", False
+    return False
 
 
 logging.getLogger("pymodbus.logging").addFilter(_is_news)
@@ -87,6 +101,15 @@ def modbus_params(data: Mapping[str, Any]) -> ModbusParams:
         with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
             return ModbusTcpParams(host=data[CONF_HOST], port=data[CONF_PORT], framer="rtu")
     return ModbusTcpParams(host=data[CONF_HOST], port=data[CONF_PORT])
+
+
+def guard_link(data: Mapping[str, Any]) -> GuardLink:
+    """Return how a process of its own reaches the device.
+
+    It has no part in Home Assistant's shared links, so the settings are those of a private one.
+    """
+    params = modbus_params({**data, CONF_SHARE_CONNECTION: False})
+    return GuardLink(params=params, unit_id=data[CONF_UNIT_ID], timeout_s=LINK_TIMEOUT_SECONDS)
 
 
 def async_open_unit(hass: HomeAssistant, entry: ConfigEntry[Any]) -> ModbusUnit:

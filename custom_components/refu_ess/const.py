@@ -27,32 +27,11 @@ DEFAULT_UNIT_ID: Final = 1
 DEFAULT_BAUDRATE: Final = 9600
 PARITIES: Final[Mapping[str, Literal["N", "E", "O"]]] = {"none": "N", "even": "E", "odd": "O"}
 
-# Entry options: how the site is built and read.
-CONF_POLL_INTERVAL: Final = "poll_interval"
-CONF_BATTERY_GROUPS: Final = "battery_groups"
+# Entry options that more than `options.py` names.
 CONF_INVERTER_STATUS_LAYOUT: Final = "inverter_status_layout"
-CONF_CAPACITY: Final = "capacity"
-CONF_NOMINAL_POWER: Final = "nominal_power"
-CONF_APPARENT_POWER_LIMIT: Final = "apparent_power_limit"
 CONF_MIN_SOC: Final = "min_soc"
 CONF_CHARGE_SOC: Final = "charge_soc"
 CONF_MAX_SOC: Final = "max_soc"
-
-# Entry options: whether and how it is controlled.
-SECTION_CONTROL: Final = "control"
-CONF_READ_ONLY: Final = "read_only"
-CONF_SETPOINT_REGISTERS: Final = "setpoint_registers"
-CONF_START_DELAY: Final = "start_delay"
-CONF_RAMP_RATE: Final = "ramp_rate"
-CONF_IGNORE_STOP_REQUEST: Final = "ignore_stop_request"
-CONF_LONGEST_HOLD: Final = "longest_hold"
-CONF_GUARD: Final = "guard"
-SETPOINTS_TOTAL: Final = "total"
-SETPOINTS_PER_PHASE: Final = "per_phase"
-
-DEFAULT_POLL_INTERVAL_SECONDS: Final = 10
-MINIMUM_POLL_INTERVAL_SECONDS: Final = 1  # the cycle of the reference
-MAXIMUM_POLL_INTERVAL_SECONDS: Final = 60  # an alarm should not go unseen for longer
 
 CONTROL_INTERVAL_SECONDS: Final = 1  # the cycle of the reference; no watchdog of the device is known
 LINK_TIMEOUT_SECONDS: Final = 2.0  # twice the reference's 1 s, which a loaded gateway can miss

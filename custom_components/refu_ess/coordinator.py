@@ -12,38 +12,13 @@ from modbus_connection import ModbusError
 
 from .alarm_memory import AlarmMemory
 from .commander import Commander, now
-from .const import (
-    CONF_APPARENT_POWER_LIMIT,
-    CONF_BATTERY_GROUPS,
-    CONF_CAPACITY,
-    CONF_CHARGE_SOC,
-    CONF_IGNORE_STOP_REQUEST,
-    CONF_INVERTER_STATUS_LAYOUT,
-    CONF_MAX_SOC,
-    CONF_MIN_SOC,
-    CONF_NOMINAL_POWER,
-    CONF_POLL_INTERVAL,
-    CONF_RAMP_RATE,
-    CONF_READ_ONLY,
-    CONF_SETPOINT_REGISTERS,
-    CONF_START_DELAY,
-    CONTROL_INTERVAL_SECONDS,
-    DEFAULT_POLL_INTERVAL_SECONDS,
-    SETPOINTS_PER_PHASE,
-)
+from .const import CONTROL_INTERVAL_SECONDS
 from .errors import update_failed
-from .ess import (
-    Controller,
-    ControlSettings,
-    InverterStatusLayout,
-    Record,
-    RefuEss,
-    Site,
-    SocSettings,
-)
+from .ess import Controller, Record, RefuEss
 from .guarding import guard_of
 from .issues import Issues
 from .memory import Memory
+from .options import control_settings_of, is_per_phase, is_read_only, poll_interval_of, soc_settings_of
 from .updates import PictureCoordinator
 
 _LOGGER = logging.getLogger(__name__)
@@ -52,42 +27,6 @@ MINIMUM_PAUSE_SECONDS = 0.1
 """On a link that is slower than the cycle, others still get their turn."""
 
 type RefuEssConfigEntry = ConfigEntry[RefuEssCoordinator]
-
-
-def site_of(entry: RefuEssConfigEntry) -> Site:
-    """Return the site that the entry's options describe; what they leave out has the reference's value."""
-    default, options = Site(), entry.options
-    layout = options.get(CONF_INVERTER_STATUS_LAYOUT, default.inverter_status_layout.slug)
-    return Site(
-        alias=entry.title,
-        capacity=round(options.get(CONF_CAPACITY, default.capacity / 1000) * 1000),
-        max_nominal_power=round(options.get(CONF_NOMINAL_POWER, default.max_nominal_power / 1000) * 1000),
-        allowed_apparent=round(options.get(CONF_APPARENT_POWER_LIMIT, default.allowed_apparent / 1000) * 1000),
-        min_soc=options.get(CONF_MIN_SOC, default.min_soc),
-        charge_soc=options.get(CONF_CHARGE_SOC, default.charge_soc),
-        max_soc=options.get(CONF_MAX_SOC, default.max_soc),
-        battery_groups=options.get(CONF_BATTERY_GROUPS, default.battery_groups),
-        inverter_status_layout=InverterStatusLayout[layout.upper()],
-    )
-
-
-def control_settings_of(entry: RefuEssConfigEntry) -> ControlSettings:
-    """Return the limits on commands that the entry's options describe."""
-    default, options = ControlSettings(), entry.options
-    return ControlSettings(
-        apparent_limit_va=site_of(entry).allowed_apparent,
-        start_delay_s=options.get(CONF_START_DELAY, default.start_delay_s),
-        ramp_w_per_s=options.get(CONF_RAMP_RATE, default.ramp_w_per_s / 1000) * 1000,
-        ignore_stop_request=options.get(CONF_IGNORE_STOP_REQUEST, default.ignore_stop_request),
-    )
-
-
-def soc_settings_of(site: Site) -> SocSettings:
-    """Return the limits of the protection of the state of charge.
-
-    Raises `ValueError` naming the one that is out of order.
-    """
-    return SocSettings(min_soc=site.min_soc, charge_soc=site.effective_charge_soc, max_soc=site.max_soc)
 
 
 class RefuEssCoordinator(PictureCoordinator):
@@ -99,15 +38,15 @@ class RefuEssCoordinator(PictureCoordinator):
         self, hass: HomeAssistant, entry: RefuEssConfigEntry, device: RefuEss, memory: Memory, record: Record
     ) -> None:
         """Take the device, and the record of the last run with the file that the next is kept in."""
-        interval = timedelta(seconds=entry.options.get(CONF_POLL_INTERVAL, DEFAULT_POLL_INTERVAL_SECONDS))
+        interval = timedelta(seconds=poll_interval_of(entry))
         super().__init__(hass, _LOGGER, entry, device, interval)
-        per_phase = entry.options.get(CONF_SETPOINT_REGISTERS) == SETPOINTS_PER_PHASE
+        per_phase = is_per_phase(entry)
         controller = Controller(
             device,
             clock=now,
             settings=control_settings_of(entry),
             per_phase=per_phase,
-            read_only=entry.options.get(CONF_READ_ONLY, False),
+            read_only=is_read_only(entry),
             record=record,
             keep=memory.async_save,
             guard=guard_of(hass, entry, per_phase=per_phase),
@@ -187,13 +126,14 @@ class RefuEssCoordinator(PictureCoordinator):
     def async_change_site(self, option: str, value: int) -> None:
         """Change one limit of the state of charge, and keep it.
 
-        Raises `ValueError` naming the limits that would no longer stand in their order.
+        Raises `OutOfRangeError` naming the limit that would no longer stand in its order.
         """
-        soc_settings_of(replace(self.device.site, **{option: value}))  # type: ignore[arg-type]
+        site = replace(self.device.site, **{option: value})  # type: ignore[arg-type]
+        settings = soc_settings_of(site)
         self.hass.config_entries.async_update_entry(
             self.config_entry, options={**self.config_entry.options, option: value}
         )
-        self.device.site = site_of(self.config_entry)
+        self.device.site = site
         if self.commander.controller.soc_settings is not None:
-            self.commander.controller.soc_settings = soc_settings_of(self.device.site)
+            self.commander.controller.soc_settings = settings
         self._async_commanded()

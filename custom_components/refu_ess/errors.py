@@ -15,7 +15,7 @@ from modbus_connection import (
 )
 
 from .const import DOMAIN
-from .ess import RefusedError, WriteFailedError
+from .ess import OutOfRangeError, RefusedError, WriteFailedError
 
 
 def translation_key(err: ModbusError) -> str:
@@ -47,10 +47,14 @@ def translated() -> Iterator[None]:
         raise ServiceValidationError(translation_domain=DOMAIN, translation_key=f"refused_{err.reason.value}") from err
     except WriteFailedError as err:
         raise HomeAssistantError(translation_domain=DOMAIN, translation_key=err.reason.value) from err
-    except ValueError as err:
+    except OutOfRangeError as err:
         raise ServiceValidationError(
-            translation_domain=DOMAIN, translation_key="out_of_range", translation_placeholders={"reason": str(err)}
+            translation_domain=DOMAIN,
+            translation_key=f"out_of_range_{err.field}",
+            translation_placeholders={"minimum": f"{err.minimum:.15g}", "maximum": f"{err.maximum:.15g}"},
         ) from err
+    except ValueError as err:  # a value that has no range, such as NaN for a percentage
+        raise ServiceValidationError(translation_domain=DOMAIN, translation_key="invalid_value") from err
 
 
 def update_failed(err: ModbusError) -> UpdateFailed:

@@ -5,9 +5,10 @@ from pathlib import Path
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant
 
-from .connection import modbus_params
-from .const import CONF_GUARD, CONF_SHARE_CONNECTION, CONF_UNIT_ID, DOMAIN, LINK_TIMEOUT_SECONDS
-from .ess import Guard, Guardian, GuardLink, GuardReport, NoGuard, delete_report, read_report
+from .connection import guard_link
+from .const import DOMAIN
+from .ess import Guard, Guardian, GuardReport, NoGuard, delete_report, read_report
+from .options import guard_wanted
 
 
 def report_path(hass: HomeAssistant, entry_id: str) -> Path:
@@ -17,14 +18,9 @@ def report_path(hass: HomeAssistant, entry_id: str) -> Path:
 
 def guard_of(hass: HomeAssistant, entry: ConfigEntry, *, per_phase: bool) -> Guard:
     """Return the guard of an entry; it opens a connection of its own when it has to act."""
-    if not entry.options.get(CONF_GUARD, True):
+    if not guard_wanted(entry):
         return NoGuard()
-    link = GuardLink(
-        params=modbus_params({**entry.data, CONF_SHARE_CONNECTION: False}),
-        unit_id=entry.data[CONF_UNIT_ID],
-        timeout_s=LINK_TIMEOUT_SECONDS,
-    )
-    return Guardian(link, per_phase=per_phase, report_path=report_path(hass, entry.entry_id))
+    return Guardian(guard_link(entry.data), per_phase=per_phase, report_path=report_path(hass, entry.entry_id))
 
 
 async def async_take_report(hass: HomeAssistant, entry_id: str) -> GuardReport | None:

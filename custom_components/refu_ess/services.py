@@ -13,7 +13,7 @@ from .commander import Commander
 from .const import DOMAIN
 from .coordinator import RefuEssConfigEntry
 from .errors import translated
-from .ess import Decision, Power, Refusal, RefusedError
+from .ess import POWER_RANGE, Decision, Power, Refusal, RefusedError
 
 SERVICE_SET_POWER = "set_power"
 SERVICE_PREVIEW_POWER = "preview_power"
@@ -28,10 +28,7 @@ PHASES = ("l1", "l2", "l3")
 
 MAXIMUM_DURATION = timedelta(days=1)
 """Whoever wants power for longer asks again: a forgotten setpoint must end."""
-MAXIMUM_POWER = 1_000_000
-"""W or var; what is asked for is kept, what is sent is limited much lower."""
-
-POWER = vol.All(vol.Coerce(float), vol.Range(min=-MAXIMUM_POWER, max=MAXIMUM_POWER))
+POWER = vol.All(vol.Coerce(float), vol.Range(min=POWER_RANGE.minimum, max=POWER_RANGE.maximum))
 TARGET = {vol.Optional(ATTR_CONFIG_ENTRY_ID): cv.string}
 
 PREVIEW_POWER = vol.Schema(

@@ -9,11 +9,12 @@ from homeassistant.const import EntityCategory
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .coordinator import RefuEssConfigEntry, RefuEssCoordinator, soc_settings_of
+from .coordinator import RefuEssConfigEntry, RefuEssCoordinator
 from .describe import Placed
 from .entity import RefuEssEntity, Shown
 from .errors import translated
 from .ess import Part
+from .options import soc_settings_of
 
 PARALLEL_UPDATES = 1
 

@@ -12,7 +12,7 @@ from modbus_connection import (
 )
 from modbus_connection.mock import MockModbusUnit
 
-from custom_components.refu_ess.ess import CHANNELS, InverterStatusLayout, RefuEss, async_probe
+from custom_components.refu_ess.ess import CHANNELS, InverterStatusLayout, RefuEss, SystemState, async_probe
 from custom_components.refu_ess.ess.layout import LayoutEvidence
 from custom_components.refu_ess.ess.plausibility import Counted
 
@@ -240,7 +240,8 @@ async def test_probe_of_a_healthy_system(unit: MockModbusUnit) -> None:
     """A healthy system raises no doubt, and the probe asks for the two input blocks only."""
     unit.input[0x11E] = 7680
     finding = await async_probe(unit)
-    assert (finding.system_state, finding.soc, finding.battery_voltage, finding.doubts) == ("Start", 50, 768.0, ())
+    assert finding.system_state is SystemState.START
+    assert (finding.soc, finding.battery_voltage, finding.doubts) == (50, 768.0, ())
     assert [(event.address, event.count) for event in unit.read_events] == [(0x100, 25), (0x11A, 60)]
 
 

@@ -28,13 +28,14 @@ from .guardian import Guardian, GuardLink
 from .guarding import Guard, NoGuard
 from .lease import REFUSES, End, Lease
 from .limit import Limit
-from .link import LinkStatistics
+from .limits import CONTROL as CONTROL_RANGES, POWER as POWER_RANGE, SITE as SITE_RANGES, Range
+from .link import OWN_REQUEST, LinkStatistics
 from .moment import Moment
 from .picture import COMPUTED, Exposure, Picture, develop
 from .power import Decision, Settings as ControlSettings
-from .probe import Finding, async_probe
+from .probe import Doubt, Finding, async_probe
 from .record import Record
-from .refusal import Failure, Refusal, RefusedError, WriteFailedError
+from .refusal import Failure, OutOfRangeError, Refusal, RefusedError, WriteFailedError
 from .setpoint import Power
 from .site import MAXIMUM_BATTERY_GROUPS, Site
 from .soc_protection import SocSettings
@@ -48,13 +49,17 @@ __all__ = [
     "CHANNELS",
     "COMPUTED",
     "CONDITIONS",
+    "CONTROL_RANGES",
     "DERIVED",
     "INPUT_BLOCKS",
     "MAXIMUM_BATTERY_GROUPS",
     "NO_ALARM",
+    "OWN_REQUEST",
+    "POWER_RANGE",
     "REFUSES",
     "REGISTER_CHANNELS",
     "SETTING_BLOCKS",
+    "SITE_RANGES",
     "ActiveAlarm",
     "AlarmChange",
     "AlarmLog",
@@ -69,6 +74,7 @@ __all__ = [
     "ControlSettings",
     "Controller",
     "Decision",
+    "Doubt",
     "End",
     "Event",
     "EventKind",
@@ -87,10 +93,12 @@ __all__ = [
     "Moment",
     "NoGuard",
     "OperationMode",
+    "OutOfRangeError",
     "Part",
     "Picture",
     "Piece",
     "Power",
+    "Range",
     "Record",
     "RefuEss",
     "Refusal",

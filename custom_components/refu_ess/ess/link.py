@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from modbus_connection import ModbusError, ModbusTimeoutError, ModbusUnit
@@ -26,6 +27,10 @@ class Write:
     words: tuple[int, ...]
     outcome: str
     """`done` or `failed`."""
+
+
+OWN_REQUEST: ContextVar[bool] = ContextVar("refu_ess_own_request", default=False)
+"""True while one of our requests is under way, and in the callbacks of the connection that it opened."""
 
 
 @dataclass
@@ -85,6 +90,7 @@ class GuardedUnit:
         self.statistics.requests += 1
         was_down = not self._unit.connected
         began = time.monotonic()
+        own = OWN_REQUEST.set(True)
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 answer = await send(*args, **kwargs)
@@ -94,6 +100,8 @@ class GuardedUnit:
         except TimeoutError as err:
             self.statistics.errors[ModbusTimeoutError.__name__] += 1
             raise ModbusTimeoutError(f"no answer within {DEADLINE_SECONDS} s") from err
+        finally:
+            OWN_REQUEST.reset(own)
         self.statistics.answer_times_s.append(time.monotonic() - began)
         if was_down and self._was_connected:
             self.statistics.reconnects += 1

@@ -6,16 +6,18 @@ Powers in W and var; charge is negative, discharge positive. The same question a
 import math
 from dataclasses import dataclass
 
+from . import limits
 from .enums import BatteryMode, BatteryState, OperationMode, SystemState
 from .limit import Limit
 from .reading import Reading
+from .refusal import OutOfRangeError
 from .setpoint import STEP, Power
 from .soc_protection import UNBOUNDED, SocBounds
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The owner's limits. Raises `ValueError` naming the field and its range."""
+    """The owner's limits. Raises `OutOfRangeError` naming the field and its range."""
 
     apparent_limit_va: float = 100_000
     start_delay_s: float = 30
@@ -29,17 +31,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        ranges = {
-            "apparent_limit_va": (100, 1_000_000),
-            "start_delay_s": (0, 3600),
-            "ramp_w_per_s": (100, 1_000_000),
-            "stale_after_s": (1, 60),
-            "dead_band_w": (0, 50_000),
-            "longest_hold_s": (360, 604_800),
-        }
-        for name, (low, high) in ranges.items():
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name} must be between {low} and {high}")
+        for name, permitted in limits.CONTROL.items():
+            permitted.check(name, getattr(self, name))
 
 
 @dataclass(frozen=True)
@@ -67,10 +60,10 @@ def decide(
     """Return what to send for `asked`.
 
     `running_for_s` is how long system state Start has been seen without a gap, `None` if it is not. Every limit only
-    takes away, but for the forced charge of `bounds`. Raises `ValueError` if `asked` is not finite.
+    takes away, but for the forced charge of `bounds`. Raises `OutOfRangeError` if `asked` is not finite.
     """
     if not math.isfinite(sum(map(abs, (*asked.active_w, *asked.reactive_var)))):
-        raise ValueError("power must be a finite number")
+        raise OutOfRangeError("power", limits.POWER.minimum, limits.POWER.maximum, limits.POWER.unit)
     phases = len(asked.active_w)
     if asked.is_zero:
         return Decision(Power.zero(phases), Limit.NOTHING_ASKED)

@@ -1,11 +1,13 @@
 """Whether what answers looks like a REFU ESS. It has no serial number, so only its readings can tell."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from modbus_connection import ModbusUnit
 
 from .catalogue import BITS_BY_WORD, INPUT_BLOCKS
 from .device import RefuEss
+from .enums import SystemState
 
 PHASE_TOLERANCE_W = 1000
 """How far the sum of the phases may lie from the total: each value is rounded to 100 W and taken at its own moment."""
@@ -13,15 +15,26 @@ MAXIMUM_VOLTAGE_V = 1500
 """The limit of low-voltage direct current equipment."""
 
 
+class Doubt(StrEnum):
+    """What speaks against a REFU ESS."""
+
+    ALL_ZERO = "all_zero"
+    SYSTEM_STATE = "system_state"
+    BATTERY_STATE = "battery_state"
+    SOC = "soc"
+    VOLTAGE = "voltage"
+    PHASES = "phases"
+    UNKNOWN_BITS = "unknown_bits"
+
+
 @dataclass(frozen=True)
 class Finding:
     """What was read, and what speaks against a REFU ESS."""
 
-    system_state: str | None
+    system_state: SystemState | None
     soc: int | None
     battery_voltage: float | None
-    doubts: tuple[str, ...]
-    """Slugs: `system_state`, `battery_state`, `soc`, `voltage`, `phases`, `unknown_bits`, `all_zero`."""
+    doubts: tuple[Doubt, ...]
 
 
 async def async_probe(unit: ModbusUnit) -> Finding:
@@ -47,8 +60,8 @@ async def async_probe(unit: ModbusUnit) -> Finding:
         "unknown_bits": len(device.unknown_bits) > len(BITS_BY_WORD) // 2,
     }
     return Finding(
-        system_state=None if status["system_state"] is None else status["system_state"].label,
+        system_state=status["system_state"],
         soc=battery["soc"],
         battery_voltage=battery["battery_voltage"],
-        doubts=tuple(slug for slug, doubtful in doubts.items() if doubtful),
+        doubts=tuple(Doubt(slug) for slug, doubtful in doubts.items() if doubtful),
     )

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from . import limits
 from .enums import GridMode, InverterStatusLayout
 from .facts import Channel, Part, Role
 
-MAXIMUM_BATTERY_GROUPS = 4
+MAXIMUM_BATTERY_GROUPS = int(limits.SITE["battery_groups"].maximum)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from enum import Enum
 
 from .enums import SystemState
 from .limit import Limit
+from .refusal import OutOfRangeError
 
 HYSTERESIS_PERCENT = 5
 """Percentage points above the minimum at which discharging is permitted again."""
@@ -36,7 +37,7 @@ class SocState(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class SocSettings:
-    """The limits in %. Raises `ValueError` naming the field and its range."""
+    """The limits in whole %. Raises `OutOfRangeError` naming the field and its range."""
 
     min_soc: float = 10
     charge_soc: float = 8
@@ -44,10 +45,12 @@ class SocSettings:
 
     def __post_init__(self) -> None:
         """Check that they stand in their order."""
+        if not 0 <= self.min_soc < FULL_PERCENT - HYSTERESIS_PERCENT:
+            raise OutOfRangeError("min_soc", 0, FULL_PERCENT - HYSTERESIS_PERCENT - 1, "%")
         if not 0 <= self.charge_soc <= self.min_soc:
-            raise ValueError("charge_soc must be between 0 and min_soc")
+            raise OutOfRangeError("charge_soc", 0, self.min_soc, "%")
         if not self.min_soc + HYSTERESIS_PERCENT < self.max_soc <= MAXIMUM_PERCENT:
-            raise ValueError(f"max_soc must be above min_soc + {HYSTERESIS_PERCENT} and at most {MAXIMUM_PERCENT}")
+            raise OutOfRangeError("max_soc", self.min_soc + HYSTERESIS_PERCENT + 1, MAXIMUM_PERCENT, "%")
 
 
 @dataclass(frozen=True)
