@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from custom_components.refu_ess import options
+from custom_components.refu_ess.automations import OPTIONS
 from custom_components.refu_ess.controls import CONTROLS
 from custom_components.refu_ess.describe import BINARY_SENSORS, NUMBERS, SENSORS, Placed, english_entities, icons
 from custom_components.refu_ess.ess import BITS, CHANNELS, ChannelEntry, Part, Severity, counts_as
@@ -32,9 +33,53 @@ def merged(name: str, generated: dict[str, Any]) -> str:
     return as_json({**content, "entity": entities})
 
 
+def with_selectors(text: str) -> str:
+    """Return a language with the lists of alarms for the editor of automations: they are called as their entities."""
+    content = json.loads(text)
+    event = content["entity"]["event"]["alarms"]["state_attributes"]
+    names = {"alarm": content["entity"]["sensor"]["most_severe_alarm"]["state"]}
+    names |= {name: event[name]["state"] for name in ("severity", "category")}
+    for name, texts in names.items():
+        content["selector"][name] = {"options": {key: texts[key] for key in OPTIONS[name]}}
+    return as_json(content)
+
+
 def english() -> str:
-    """Return `translations/en.json` with the entities of the declarations."""
-    return merged("translations/en.json", english_entities())
+    """Return `translations/en.json` with the entities and the lists of the declarations."""
+    return with_selectors(merged("translations/en.json", english_entities()))
+
+
+def german() -> str:
+    """Return `translations/de.json` with the lists."""
+    return with_selectors((INTEGRATION / "translations" / "de.json").read_text())
+
+
+def with_options(name: str) -> str:
+    """Return a YAML file with the lists of options, each between its two markers."""
+    lines: list[str] = []
+    ends = ""
+    for line in (INTEGRATION / name).read_text().splitlines():
+        mark = line.strip()
+        if ends and mark != ends:
+            continue
+        lines.append(line)
+        ends = ""
+        if mark.startswith("# ") and mark.endswith(": generated"):
+            choices = mark.removeprefix("# ").removesuffix(": generated")
+            indent = line[: line.index("#")]
+            lines += [f"{indent}- {option}" for option in OPTIONS[choices]]
+            ends = f"# {choices}: end"
+    return "\n".join(lines) + "\n"
+
+
+def triggers() -> str:
+    """Return `triggers.yaml`."""
+    return with_options("triggers.yaml")
+
+
+def conditions() -> str:
+    """Return `conditions.yaml`."""
+    return with_options("conditions.yaml")
 
 
 def icon_file() -> str:
@@ -150,7 +195,10 @@ def options_page() -> str:
 
 FILES = {
     INTEGRATION / "translations" / "en.json": english,
+    INTEGRATION / "translations" / "de.json": german,
     INTEGRATION / "icons.json": icon_file,
+    INTEGRATION / "triggers.yaml": triggers,
+    INTEGRATION / "conditions.yaml": conditions,
     ROOT / "README.md": readme,
     ROOT / "docs" / "options.md": options_page,
 }

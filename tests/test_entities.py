@@ -22,7 +22,7 @@ from .test_init import poll, state
 ENABLED_BY_DEFAULT = {
     Platform.BINARY_SENSOR: 73,
     Platform.BUTTON: 4,
-    Platform.EVENT: 1,
+    Platform.EVENT: 2,
     Platform.NUMBER: 5,
     Platform.SELECT: 1,
     Platform.SENSOR: 41,

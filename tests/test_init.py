@@ -28,7 +28,7 @@ from .conftest import TCP_DATA
 
 POWER = "sensor.refu_ess_active_power"  # status block
 SOC = "sensor.refu_ess_battery_state_of_charge"  # battery block
-SETPOINT = "sensor.refu_ess_active_power_setpoint_read_back"  # settings
+SETPOINT = "sensor.refu_ess_active_power_setpoint_readback"  # settings
 FAULT = "binary_sensor.refu_ess_fault"
 
 
@@ -163,7 +163,10 @@ async def test_fault_shows_although_half_is_missing(
     unit.input[0x101] = 0b110_0000_0001
     await poll(hass, freezer)
     assert state(hass, FAULT) == "on"
-    assert state(hass, "sensor.refu_ess_active_alarms") == STATE_UNAVAILABLE
+    alarms = hass.states.get("sensor.refu_ess_active_alarms")
+    assert alarms is not None
+    assert alarms.state == STATE_UNKNOWN
+    assert alarms.attributes["alarm_keys"] == ["bms_in_error"]
 
 
 @pytest.mark.usefixtures("loaded")
@@ -174,7 +177,7 @@ async def test_setpoints_that_cannot_be_read(hass: HomeAssistant, entry: MockCon
     assert await hass.config_entries.async_reload(entry.entry_id)
     await hass.async_block_till_done()
     assert state(hass, SETPOINT) == STATE_UNAVAILABLE
-    assert state(hass, "sensor.refu_ess_work_state_read_back") == "start"
+    assert state(hass, "sensor.refu_ess_work_state_readback") == "start"
     assert state(hass, POWER) == "25.0"
 
 
@@ -200,19 +203,11 @@ async def test_devices(
     device_registry: dr.DeviceRegistry,
     snapshot: SnapshotAssertion,
 ) -> None:
-    """The battery, its groups and the DC/DC converter hang on the ESS."""
-    devices = dr.async_entries_for_config_entry(device_registry, loaded.entry_id)
-    by_id = {device.id: device.name for device in devices}
-    tree = {
-        device.name: {
-            "manufacturer": device.manufacturer,
-            "model": device.model,
-            "identifiers": sorted(device.identifiers),
-            "via": by_id.get(device.via_device_id or ""),
-        }
-        for device in devices
-    }
-    assert tree == snapshot
+    """The battery, its groups and the DC/DC converter are children of the ESS."""
+    (ess,) = dr.async_entries_for_config_entry(device_registry, loaded.entry_id)
+    assert (ess.name, ess.manufacturer, ess.model) == ("REFU ESS", "REFU", "Battery inverter ESS")
+    children = dr.async_entries_for_parent_device(device_registry, ess.id)
+    assert {child.name: sorted(child.identifiers) for child in children} == snapshot
 
 
 async def test_groups_that_are_not_there(
@@ -225,6 +220,6 @@ async def test_groups_that_are_not_there(
     await hass.async_block_till_done()
     assert hass.states.get("binary_sensor.refu_ess_battery_group_2_operating")
     assert hass.states.get("binary_sensor.refu_ess_battery_group_3_operating") is None
-    names = {device.name for device in dr.async_entries_for_config_entry(device_registry, loaded.entry_id)}
-    assert "REFU ESS battery group 2" in names
-    assert "REFU ESS battery group 3" not in names
+    names = {device.name for device in dr.async_child_entries_for_config_entry(device_registry, loaded.entry_id)}
+    assert "Battery group 2" in names
+    assert "Battery group 3" not in names

@@ -6,6 +6,8 @@ from homeassistant.exceptions import ConfigEntryError, HomeAssistantError
 from homeassistant.helpers import config_validation as cv, device_registry as dr, entity_registry as er
 from homeassistant.helpers.typing import ConfigType
 
+from .alarm_action import async_setup_alarm_action
+from .alarm_memory import AlarmMemory
 from .connection import async_open_unit, is_shared
 from .const import DOMAIN
 from .controls import CONTROLS
@@ -33,6 +35,7 @@ CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
     """Register the actions."""
     async_setup_services(hass)
+    async_setup_alarm_action(hass)
     return True
 
 
@@ -48,7 +51,9 @@ async def async_setup_entry(hass: HomeAssistant, entry: RefuEssConfigEntry) -> b
     coordinator = RefuEssCoordinator(hass, entry, device, memory, record)
     if (report := await async_take_report(hass, entry.entry_id)) is not None:
         coordinator.commander.async_report_guard(report)
+    await coordinator.alarms.async_load()
     await coordinator.async_config_entry_first_refresh()
+    entry.async_on_unload(coordinator.alarms.async_follow(coordinator))
     registered = dr.async_get(hass).async_get_or_create(config_entry_id=entry.entry_id, **ess_device_info(coordinator))
     coordinator.device_id = registered.id
     _remove_absent_groups(hass, entry, device.site.battery_groups)
@@ -68,7 +73,10 @@ def _remove_absent_groups(hass: HomeAssistant, entry: RefuEssConfigEntry, instal
         part_identifier(entry.entry_id, Part.BATTERY, group)
         for group in range(installed + 1, MAXIMUM_BATTERY_GROUPS + 1)
     }
-    for device in dr.async_entries_for_config_entry(registry, entry.entry_id):
+    for device in (
+        *dr.async_child_entries_for_config_entry(registry, entry.entry_id),
+        *dr.async_entries_for_config_entry(registry, entry.entry_id),  # of a release before there were children
+    ):
         if absent & device.identifiers:
             registry.async_remove_device(device.id)
 
@@ -91,6 +99,7 @@ def _remove_absent_controls(hass: HomeAssistant, entry: RefuEssConfigEntry, cont
 async def async_unload_entry(hass: HomeAssistant, entry: RefuEssConfigEntry) -> bool:
     """End the lease and remove the entities; the link closes by itself."""
     await entry.runtime_data.commander.async_shut_down()
+    await entry.runtime_data.alarms.async_save()
     return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
 
 
@@ -98,3 +107,4 @@ async def async_remove_entry(hass: HomeAssistant, entry: RefuEssConfigEntry) -> 
     """Take back what was said about this ESS."""
     async_delete_issues(hass, entry)
     await Memory(hass, entry.entry_id).async_remove()
+    await AlarmMemory(hass, entry.entry_id).async_remove()

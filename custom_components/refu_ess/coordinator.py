@@ -10,6 +10,7 @@ from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
 from homeassistant.helpers.event import async_call_later
 from modbus_connection import ModbusError
 
+from .alarm_memory import AlarmMemory
 from .commander import Commander, now
 from .const import CONTROL_INTERVAL_SECONDS
 from .errors import update_failed
@@ -54,6 +55,7 @@ class RefuEssCoordinator(PictureCoordinator):
             controller.soc_settings = soc_settings_of(device.site)
         self.commander = Commander(hass, controller, self._async_commanded)
         self.issues = Issues(hass, entry, self.commander)
+        self.alarms = AlarmMemory(hass, entry.entry_id)
         self.device_id: str
         """The ESS in the device registry, once it is registered."""
         self._failed_blocks: set[str] = set()

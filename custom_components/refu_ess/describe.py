@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, cast
 
 from homeassistant.components.binary_sensor import BinarySensorDeviceClass, BinarySensorEntityDescription
+from homeassistant.components.event import EventEntityDescription
 from homeassistant.components.number import NumberDeviceClass, NumberEntityDescription
 from homeassistant.components.sensor import SensorDeviceClass, SensorEntityDescription, SensorStateClass
 from homeassistant.const import (
@@ -64,6 +65,11 @@ class RefuEssNumberDescription(Placed, NumberEntityDescription):
     """A number sets a configured channel, an option of the config entry."""
 
     entry: ChannelEntry
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefuEssEventDescription(Placed, EventEntityDescription):
+    """An event tells what happened to several channels or bits."""
 
 
 MEASUREMENT = {"state_class": SensorStateClass.MEASUREMENT}
@@ -154,6 +160,8 @@ BY_ROLE: Mapping[Role, Mapping[str, Any]] = {
     },
 }
 
+ALARM_RAISED = "raised"
+ALARM_CLEARED = "cleared"
 ALARM_OPTIONS = [NO_ALARM, *(entry.key for entry in ALARMS)]
 
 OVERRIDES: Mapping[str, Mapping[str, Any]] = {
@@ -246,8 +254,17 @@ NUMBERS = tuple(
     if entry.key in CONFIGURED
 )
 
+ALARM_EVENT = RefuEssEventDescription(
+    key="alarms",
+    translation_key="alarms",
+    event_types=[ALARM_RAISED, ALARM_CLEARED],
+    part=Part.ESS,
+    needs=tuple(entry.key for entry in ALARMS),
+)
+
 DESCRIPTIONS: Mapping[str, tuple[Placed, ...]] = {
     "binary_sensor": BINARY_SENSORS,
+    "event": (ALARM_EVENT,),
     "number": NUMBERS,
     "sensor": SENSORS,
 }
@@ -259,12 +276,44 @@ def alarm_names() -> dict[str, str]:
     return {entry.key: entry.bit.name if entry.bit.severity is Severity.READY else entry.bit.text for entry in ALARMS}
 
 
+ALARM_EVENT_ENGLISH: Mapping[str, Any] = {
+    "name": "Alarms",
+    "state_attributes": {
+        "event_type": {"state": {ALARM_RAISED: "Alarm raised", ALARM_CLEARED: "Alarm cleared"}},
+        "key": {"name": "Key"},
+        "text": {"name": "Alarm"},
+        "severity": {"name": "Severity", "state": {"fault": "Fault", "warning": "Warning"}},
+        "category": {
+            "name": "Category",
+            "state": {
+                "battery": "Battery",
+                "temperature": "Temperature and smoke",
+                "insulation": "Insulation",
+                "contactors": "Contactors and fuses",
+                "communication": "Communication",
+                "inverter": "Inverter",
+                "dcdc": "DC/DC converter",
+            },
+        },
+        "battery_group": {"name": "Battery group"},
+        "word": {"name": "Word"},
+        "bit": {"name": "Bit"},
+        "since": {"name": "Active since"},
+        "duration": {"name": "Duration in seconds"},
+        "found_at_start": {"name": "Found at start"},
+        "snapshot": {"name": "Readings"},
+    },
+}
+
+
 def _english(description: Placed) -> dict[str, Any]:
     """Return the English words of one entity, as `translations/en.json` has them."""
     if isinstance(description, RefuEssBinarySensorDescription):
         if description.entry is None:
             return {"name": CONDITIONS[description.key].name}
         return {"name": description.entry.bit.name}
+    if isinstance(description, RefuEssEventDescription):
+        return dict(ALARM_EVENT_ENGLISH)
     entry = cast("RefuEssSensorDescription | RefuEssNumberDescription", description).entry
     words: dict[str, Any] = {"name": entry.channel.name}
     if entry.codes is not None:
@@ -274,7 +323,7 @@ def _english(description: Placed) -> dict[str, Any]:
         words["state"] = {NO_ALARM: "None", **alarm_names()}
     if description.key == "active_alarms":
         words["unit_of_measurement"] = "alarms"
-        words["state_attributes"] = {"alarms": {"name": "Alarms"}}
+        words["state_attributes"] = {"alarms": {"name": "Alarms"}, "alarm_keys": {"name": "Alarm keys"}}
     if description.key == "full_cycles":
         words["unit_of_measurement"] = "cycles"
     return words
@@ -300,6 +349,7 @@ ICONS = {
 }
 ICON_OVERRIDES = {
     "active_alarms": "mdi:alert-circle-outline",
+    "alarms": "mdi:bell-alert-outline",
     "alias": "mdi:tag-outline",
     "ac_relays_closed": "mdi:electric-switch-closed",
     "battery_mode": "mdi:battery-sync",

@@ -8,6 +8,7 @@ from homeassistant.const import CONF_DEVICE, CONF_HOST
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
 
+from .alarm_texts import alarm_texts
 from .coordinator import RefuEssConfigEntry
 from .ess import BITS_BY_WORD, CHANNELS, CONDITIONS, ChannelEntry, Code, Picture
 
@@ -35,7 +36,7 @@ async def async_get_config_entry_diagnostics(hass: HomeAssistant, entry: RefuEss
     derived = {}
     for channel in CHANNELS:
         if channel.channel.channel is not None:
-            channels[channel.channel.channel] = _channel(picture, channel, entities)
+            channels[channel.channel.channel] = _channel(hass, picture, channel, entities)
         else:
             derived[channel.key] = _plain(picture.values[channel.key])
     statistics = device.unit.statistics
@@ -43,6 +44,7 @@ async def async_get_config_entry_diagnostics(hass: HomeAssistant, entry: RefuEss
         "channels": channels,
         "derived": derived,
         "conditions": {key: picture.values[key] for key in CONDITIONS},
+        "alarms": entry.runtime_data.alarms.as_data(),
         "unknown_bits": {key: f"0x{mask:04X}" for key, mask in device.unknown_bits.items()},
         "doubts": dict(device.plausibility.doubts),
         "inverter_status_layout": {
@@ -79,7 +81,7 @@ def _raw(picture: Picture, channel: ChannelEntry) -> list[int]:
     ]
 
 
-def _channel(picture: Picture, channel: ChannelEntry, entities: dict[str, str]) -> dict[str, Any]:
+def _channel(hass: HomeAssistant, picture: Picture, channel: ChannelEntry, entities: dict[str, str]) -> dict[str, Any]:
     """Return one channel with all that shows it."""
     shown_by = [channel.key, *(bit.key for bit in BITS_BY_WORD.get(channel.key, ()))]
     if channel.channel.channel == "Warning":
@@ -94,5 +96,5 @@ def _channel(picture: Picture, channel: ChannelEntry, entities: dict[str, str]) 
     if channel.key in BITS_BY_WORD:
         found["bits"] = [bit.bit.text for bit in BITS_BY_WORD[channel.key] if picture.values[bit.key]]
     if channel.channel.channel == "Warning":
-        found["bits"] = [alarm.bit.text for alarm in picture.alarms]
+        found["bits"] = alarm_texts(hass, picture.alarms)
     return found

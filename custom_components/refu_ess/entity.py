@@ -4,7 +4,7 @@ from abc import abstractmethod
 from typing import Any, NamedTuple, override
 
 from homeassistant.core import callback
-from homeassistant.helpers.device_registry import DeviceInfo
+from homeassistant.helpers.device_registry import ChildDeviceInfo, DeviceInfo
 from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
 from .const import DOMAIN
@@ -39,17 +39,20 @@ def part_identifier(entry_id: str, part: Part, group: int | None) -> tuple[str, 
     return (DOMAIN, f"{entry_id}_{slug}")
 
 
-def part_device_info(coordinator: RefuEssCoordinator, part: Part, group: int | None) -> DeviceInfo:
-    """Return the device of a part; all parts hang on the ESS, which is registered first."""
+def part_device_info(coordinator: RefuEssCoordinator, part: Part, group: int | None) -> DeviceInfo | ChildDeviceInfo:
+    """Return the device of a part: a child of the ESS, so that whoever targets the ESS targets its parts.
+
+    Where an earlier release registered the part as a device of its own, the registry turns that one into a child
+    under the same id, with its name, area, labels and entities.
+    """
     if part is Part.ESS:
         return ess_device_info(coordinator)
     entry = coordinator.config_entry
-    return DeviceInfo(
+    return ChildDeviceInfo(
         identifiers={part_identifier(entry.entry_id, part, group)},
+        parent_device_id=coordinator.device_id,
         translation_key=part.value if group is None else f"{part.value}_group",
-        translation_placeholders={"name": entry.title, "group": str(group)},
-        manufacturer=MANUFACTURER,
-        via_device_id=coordinator.device_id,
+        translation_placeholders={"group": str(group)},
     )
 
 

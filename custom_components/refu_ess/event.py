@@ -1,4 +1,4 @@
-"""Event: what happens to commands, for the logbook and for automations."""
+"""Events: what happens to alarms and to commands, for the logbook and for automations."""
 
 from dataclasses import dataclass
 from typing import override
@@ -7,10 +7,11 @@ from homeassistant.components.event import EventEntity, EventEntityDescription
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
+from .alarm_memory import event_type
 from .coordinator import RefuEssConfigEntry
-from .describe import Placed
+from .describe import ALARM_EVENT, Placed, RefuEssEventDescription
 from .entity import RefuEssEntity, Shown
-from .ess import Event, EventKind, Part
+from .ess import AlarmChange, Event, EventKind, Part
 
 PARALLEL_UPDATES = 0
 
@@ -33,7 +34,8 @@ EVENTS = (
 async def async_setup_entry(
     hass: HomeAssistant, entry: RefuEssConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
 ) -> None:
-    """Add the events, unless everything is read-only."""
+    """Add the alarms, and the commands unless everything is read-only."""
+    async_add_entities([RefuEssAlarmEvent(entry.runtime_data, ALARM_EVENT)])
     if not entry.runtime_data.commander.controller.read_only:
         async_add_entities(RefuEssEvent(entry.runtime_data, description) for description in EVENTS)
 
@@ -57,4 +59,29 @@ class RefuEssEvent(RefuEssEntity, EventEntity):
         if (context := self.coordinator.commander.context) is not None:
             self.async_set_context(context)
         self._trigger_event(event.kind.value, dict(event.details))
+        self.async_write_ha_state()
+
+
+class RefuEssAlarmEvent(RefuEssEntity, EventEntity):
+    """Shows the latest alarm that was raised or cleared."""
+
+    entity_description: RefuEssEventDescription
+
+    @override
+    def _read(self) -> Shown:
+        return Shown(True)
+
+    @override
+    def _look(self) -> Shown:
+        # Alarms of the block that is read are told of while the other block is not.
+        return Shown(any(self.coordinator.data.available(key) for key in self.entity_description.needs))
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        await super().async_added_to_hass()
+        self.async_on_remove(self.coordinator.alarms.async_listen(self._tell))
+
+    @callback
+    def _tell(self, change: AlarmChange) -> None:
+        self._trigger_event(event_type(change), self.coordinator.alarms.change_as_data(change))
         self.async_write_ha_state()

@@ -14,6 +14,7 @@ from homeassistant.const import EntityCategory, UnitOfPower
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
+from .alarm_texts import alarm_texts
 from .commander import Commander
 from .coordinator import RefuEssConfigEntry
 from .describe import SENSORS, Placed, RefuEssSensorDescription
@@ -99,7 +100,8 @@ class RefuEssSensor(RefuEssEntity, SensorEntity):
         if key in picture.codes:  # a code that no source names is unknown, but can still be seen
             return Shown(True, value, {"code": picture.codes[key]})
         if key == "active_alarms":
-            return Shown(True, value, {"alarms": [alarm.bit.text for alarm in picture.alarms]})
+            texts = alarm_texts(self.coordinator.hass, picture.alarms)
+            return Shown(True, value, {"alarms": texts, "alarm_keys": [alarm.key for alarm in picture.alarms]})
         return Shown(True, value)
 
     @property

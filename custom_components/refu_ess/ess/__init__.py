@@ -3,6 +3,7 @@
 The register facts come from the project's channel table and register map; what no source proves is said beside it.
 """
 
+from .alarm_log import CHANGES_KEPT, ActiveAlarm, AlarmChange, AlarmLog, Look, look
 from .alarms import ALARMS, counts_as, is_active
 from .block import Block, Piece
 from .catalogue import (
@@ -25,7 +26,7 @@ from .facts import Bit, Category, Channel, Part, Role, Severity
 from .guard import GuardReport, delete_report, read_report
 from .guardian import Guardian, GuardLink
 from .guarding import Guard, NoGuard
-from .lease import End, Lease
+from .lease import REFUSES, End, Lease
 from .limit import Limit
 from .limits import CONTROL as CONTROL_RANGES, POWER as POWER_RANGE, SITE as SITE_RANGES, Range
 from .link import OWN_REQUEST, LinkStatistics
@@ -44,6 +45,7 @@ __all__ = [
     "BITS",
     "BITS_BY_WORD",
     "BLOCKS",
+    "CHANGES_KEPT",
     "CHANNELS",
     "COMPUTED",
     "CONDITIONS",
@@ -54,9 +56,13 @@ __all__ = [
     "NO_ALARM",
     "OWN_REQUEST",
     "POWER_RANGE",
+    "REFUSES",
     "REGISTER_CHANNELS",
     "SETTING_BLOCKS",
     "SITE_RANGES",
+    "ActiveAlarm",
+    "AlarmChange",
+    "AlarmLog",
     "Bit",
     "BitEntry",
     "Block",
@@ -83,6 +89,7 @@ __all__ = [
     "Lease",
     "Limit",
     "LinkStatistics",
+    "Look",
     "Moment",
     "NoGuard",
     "OperationMode",
@@ -109,5 +116,6 @@ __all__ = [
     "delete_report",
     "develop",
     "is_active",
+    "look",
     "read_report",
 ]

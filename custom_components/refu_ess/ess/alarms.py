@@ -14,10 +14,16 @@ def severity_rank(entry: BitEntry) -> int:
     return _RANK[entry.bit.severity]
 
 
+SMOKE = "fog_alarm"
+"""Comes before every other alarm: it is the only one that asks people to stay away."""
+
 ALARMS: tuple[BitEntry, ...] = tuple(
-    sorted((entry for entry in BITS if entry.bit.severity is not Severity.INFO), key=severity_rank)
+    sorted(
+        (entry for entry in BITS if entry.bit.severity is not Severity.INFO),
+        key=lambda entry: (entry.key != SMOKE, severity_rank(entry)),
+    )
 )
-"""Every bit that can be an alarm, the most severe first."""
+"""Every bit that can be an alarm: smoke, then the faults, the warnings and what is not ready."""
 
 
 def counts_as(entry: BitEntry) -> Severity:

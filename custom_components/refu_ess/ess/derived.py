@@ -92,7 +92,10 @@ def _charging(power_w: float) -> bool:
     return power_w < 0
 
 
-def _active_alarms(groups: int, *bits: bool) -> int:
+def _active_alarms(groups: int, *bits: bool | None) -> int | None:
+    """The number of active alarms; unknown while one may be hidden."""
+    if None in bits:
+        return None
     return sum(is_active(entry, value, groups) for entry, value in zip(ALARMS, bits, strict=True))
 
 
@@ -145,7 +148,7 @@ DERIVED: Mapping[str, Derived] = {
     "round_trip_efficiency": _derived("Round-trip efficiency", _THROUGHPUT, _round_trip_efficiency, DETAIL, "%"),
     "full_cycles": _derived("Equivalent full cycles", _DISCHARGED, _full_cycles, DETAIL),
     "active_alarms": _derived(
-        "Active alarms", _EVERY_ALARM, _active_alarms, MAIN, part=Part.ESS, name_in_table="Warning"
+        "Active alarms", _EVERY_ALARM, _active_alarms, MAIN, part=Part.ESS, partial=True, name_in_table="Warning"
     ),
     "most_severe_alarm": _derived(
         "Most severe alarm", _EVERY_ALARM, _most_severe_alarm, MAIN, part=Part.ESS, partial=True

@@ -1,0 +1,53 @@
+"""Which ESS an action is for: by target, by config entry, or the only one there is."""
+
+from typing import Any
+
+import voluptuous as vol
+from homeassistant.config_entries import ConfigEntryState
+from homeassistant.const import ATTR_CONFIG_ENTRY_ID
+from homeassistant.core import ServiceCall
+from homeassistant.exceptions import ServiceValidationError
+from homeassistant.helpers import config_validation as cv
+from homeassistant.helpers.service import async_extract_config_entry_ids, async_get_config_entry
+
+from .const import DOMAIN
+from .coordinator import RefuEssConfigEntry, RefuEssCoordinator
+
+WHICH_ESS: dict[Any, Any] = {vol.Optional(ATTR_CONFIG_ENTRY_ID): cv.string, **cv.ENTITY_SERVICE_FIELDS}
+"""The fields of an action's schema that name its ESS."""
+_TARGET_FIELDS = frozenset(str(marker) for marker in cv.ENTITY_SERVICE_FIELDS)
+
+
+async def async_coordinator_of(call: ServiceCall) -> RefuEssCoordinator:
+    """Return the coordinator of the one ESS that a call is for.
+
+    An action on several at once is refused: what it would do to each, and what it should answer, would be a guess.
+    Raises `ServiceValidationError` unless the call means exactly one ESS that is set up.
+    """
+    hass = call.hass
+    ours: dict[str, RefuEssConfigEntry] = {entry.entry_id: entry for entry in hass.config_entries.async_entries(DOMAIN)}
+    named: str | None = call.data.get(ATTR_CONFIG_ENTRY_ID)
+    if any(call.data.get(field) for field in _TARGET_FIELDS):
+        meant = (await async_extract_config_entry_ids(call)) & ours.keys()
+        if not meant:
+            raise _refused("target_without_ess")
+        if named is not None and meant != {named}:
+            raise _refused("target_and_entry_differ")
+    elif named is not None:
+        meant = {named}
+    else:
+        meant = {entry_id for entry_id, entry in ours.items() if entry.state is ConfigEntryState.LOADED}
+    if len(meant) > 1:
+        raise _refused("several_ess", names=", ".join(sorted(ours[entry_id].title for entry_id in meant)))
+    return _loaded(call, next(iter(meant), None))
+
+
+def _loaded(call: ServiceCall, entry_id: str | None) -> RefuEssCoordinator:
+    entry: RefuEssConfigEntry = async_get_config_entry(call.hass, DOMAIN, entry_id)
+    return entry.runtime_data
+
+
+def _refused(key: str, **placeholders: str) -> ServiceValidationError:
+    return ServiceValidationError(
+        translation_domain=DOMAIN, translation_key=key, translation_placeholders=placeholders or None
+    )

@@ -1,0 +1,372 @@
+"""Alarms in Home Assistant: every change is one event, whatever happens to the link or to Home Assistant."""
+
+import json
+from datetime import timedelta
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+from freezegun.api import FrozenDateTimeFactory
+from homeassistant.const import STATE_UNAVAILABLE, STATE_UNKNOWN, Platform
+from homeassistant.core import CoreState, Event, EventStateChangedData, HomeAssistant, callback
+from homeassistant.helpers import entity_registry as er
+from modbus_connection import IllegalDataAddressError, ModbusTimeoutError
+from modbus_connection.mock import MockModbusUnit
+from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_time_changed
+from pytest_homeassistant_custom_component.components.diagnostics import get_diagnostics_for_config_entry
+from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
+
+from custom_components.refu_ess.alarm_memory import SAVE_DELAY_SECONDS
+from custom_components.refu_ess.const import DOMAIN
+from custom_components.refu_ess.diagnostics import async_get_config_entry_diagnostics
+from custom_components.refu_ess.ess import ALARMS, Severity
+
+from .conftest import RUNNING_INPUT
+from .test_init import poll, state
+
+ALARM_EVENT = "event.refu_ess_alarms"
+ACTIVE = "sensor.refu_ess_active_alarms"
+FAULT = "binary_sensor.refu_ess_fault"
+STORE = f"{DOMAIN}.refu.alarms"
+
+SMOKE = (0x140, 7)
+LEAKAGE = (0x140, 11)
+INVERTER_FAULT = (0x103, 3)
+HOT = (0x130, 6)
+
+type Told = list[dict[str, Any]]
+
+
+def switch(unit: MockModbusUnit, *bits: tuple[int, int], on: bool = True) -> None:
+    """Set or clear bits."""
+    for address, index in bits:
+        word = int(unit.input.get(address, 0))  # type: ignore[arg-type]
+        unit.input[address] = word | 1 << index if on else word & ~(1 << index)
+
+
+def short(told: Told) -> list[str]:
+    """Return `+` and `-` with keys, and `?` where a change was found at the start."""
+    signs = {"raised": "+", "cleared": "-"}
+    return [signs[one["event_type"]] + one["key"] + ("?" if one["found_at_start"] else "") for one in told]
+
+
+@pytest.fixture
+def told(hass: HomeAssistant) -> Told:
+    """The events of the alarm entity, as a state trigger meets them."""
+    found: Told = []
+
+    @callback
+    def listen(event: Event[EventStateChangedData]) -> None:
+        old, new = event.data["old_state"], event.data["new_state"]
+        if event.data["entity_id"] != ALARM_EVENT or old is None or new is None:
+            return
+        if STATE_UNAVAILABLE in (old.state, new.state) or new.state in (old.state, STATE_UNKNOWN):
+            return
+        found.append(dict(new.attributes))
+
+    hass.bus.async_listen("state_changed", listen)
+    return found
+
+
+async def test_raised_and_cleared(
+    hass: HomeAssistant, told: Told, loaded: MockConfigEntry, unit: MockModbusUnit, freezer: FrozenDateTimeFactory
+) -> None:
+    """An event has all that a message needs."""
+    assert state(hass, ALARM_EVENT) == STATE_UNKNOWN
+    freezer.move_to("2026-11-25T12:00:00+00:00")
+    switch(unit, SMOKE)
+    await poll(hass, freezer)
+    facts = {
+        "key": "fog_alarm",
+        "text": "Fog (smoke) alarm",
+        "severity": "fault",
+        "category": "temperature",
+        "battery_group": None,
+        "word": "BatteryFault10",
+        "bit": 7,
+        "since": "2026-11-25T12:00:11+00:00",
+        "found_at_start": False,
+        "snapshot": {
+            "soc": 62,
+            "active_power": 25_000,
+            "battery_voltage": 768.0,
+            "battery_highest_temperature": 24,
+            "battery_lowest_temperature": -2,
+            "system_state": "start",
+        },
+    }
+    assert facts.items() <= told[0].items()
+    assert (told[0]["event_type"], told[0]["duration"]) == ("raised", None)
+    switch(unit, SMOKE, on=False)
+    await poll(hass, freezer, 2)
+    assert facts.items() <= told[1].items()
+    assert (told[1]["event_type"], told[1]["duration"]) == ("cleared", 11.0)
+    assert len(told) == 2
+
+
+async def test_a_group_and_its_place(
+    hass: HomeAssistant, told: Told, loaded: MockConfigEntry, unit: MockModbusUnit, freezer: FrozenDateTimeFactory
+) -> None:
+    """The text names the battery group, and the bit is where the chosen layout has it."""
+    hass.config_entries.async_update_entry(loaded, options={"inverter_status_layout": "shifted"})
+    await hass.config_entries.async_reload(loaded.entry_id)
+    told.clear()
+    switch(unit, (0x138, 2), (0x103, 7))
+    unit.input[0x100] = 3  # at rest nothing speaks against the layout
+    await poll(hass, freezer)
+    about = {one["key"]: (one["text"], one["battery_group"], one["word"], one["bit"]) for one in told}
+    text = "CAN communication interruption between battery group and group 3"
+    assert about["group_3_can_interrupted"] == (text, 3, "BatteryFault2", 2)
+    assert about["inverter_warning"] == ("Inverter warning", None, "InverterStatus", 7)
+
+
+async def test_explained_before_it_is_told(
+    hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit, freezer: FrozenDateTimeFactory
+) -> None:
+    """When the event fires, the sensors already show the alarm."""
+    shown: list[tuple[str, Any]] = []
+
+    @callback
+    def listen(event: Event[EventStateChangedData]) -> None:
+        if event.data["entity_id"] == ALARM_EVENT:
+            active = hass.states.get(ACTIVE)
+            assert active is not None
+            shown.append((state(hass, FAULT), active.attributes["alarm_keys"]))
+
+    hass.bus.async_listen("state_changed", listen)
+    switch(unit, INVERTER_FAULT)
+    await poll(hass, freezer)
+    assert shown == [("on", ["inverter_fault"])]
+
+
+async def test_storm(
+    hass: HomeAssistant, told: Told, loaded: MockConfigEntry, unit: MockModbusUnit, freezer: FrozenDateTimeFactory
+) -> None:
+    """Single alarms, five at once, flapping, every one, a lost link and a refused block: the events are the changes."""
+    five = [SMOKE, LEAKAGE, INVERTER_FAULT, HOT, (0x101, 0)]
+    switch(unit, *five)
+    await poll(hass, freezer)
+    names = ["fog_alarm", "bms_in_error", "inverter_fault", "stack_serious_leakage", "normal_high_temperature"]
+    assert short(told) == [f"+{name}" for name in names]
+    told.clear()
+    for n in range(10):
+        switch(unit, HOT, on=bool(n % 2))
+        await poll(hass, freezer)
+    assert short(told) == ["-normal_high_temperature", "+normal_high_temperature"] * 5
+    told.clear()
+    switch(unit, *five, on=False)
+    await poll(hass, freezer)
+    assert short(told) == [f"-{name}" for name in names]
+    told.clear()
+    for entry in ALARMS:
+        switch(unit, (entry.field.address, entry.field.start), on=entry.bit.severity is not Severity.READY)
+    await poll(hass, freezer)
+    assert short(told) == [f"+{entry.key}" for entry in ALARMS]
+    told.clear()
+    unit.fail_requests(ModbusTimeoutError("late"))
+    await poll(hass, freezer, 3)
+    assert state(hass, ALARM_EVENT) == STATE_UNAVAILABLE
+    unit.input.update({address: RUNNING_INPUT.get(address, 0) for address in range(0x100, 0x119)})
+    unit.fail_requests(None)
+    unit.fail_read(0x11A, IllegalDataAddressError(), register_type="input")
+    await poll(hass, freezer, 3)
+    of_status = [entry for entry in ALARMS if entry.block == "status"]
+    assert short(told) == [f"-{entry.key}?" for entry in of_status]
+    assert {one["snapshot"]["soc"] for one in told} == {None}
+    told.clear()
+    unit.fail_read(0x11A, None, register_type="input")
+    switch(unit, HOT, on=False)
+    await poll(hass, freezer, 40)
+    assert short(told) == ["-normal_high_temperature?"]
+
+
+async def test_restart(
+    hass: HomeAssistant,
+    told: Told,
+    loaded: MockConfigEntry,
+    unit: MockModbusUnit,
+    freezer: FrozenDateTimeFactory,
+    hass_storage: dict[str, Any],
+) -> None:
+    """What was there already is not told again; what is new or over is, as found at the start."""
+    switch(unit, HOT, INVERTER_FAULT)
+    await poll(hass, freezer)
+    told.clear()
+    assert await hass.config_entries.async_unload(loaded.entry_id)
+    assert [one["key"] for one in hass_storage[STORE]["data"]["active"]] == [
+        "inverter_fault",
+        "normal_high_temperature",
+    ]
+    switch(unit, SMOKE)
+    switch(unit, HOT, on=False)
+    freezer.tick(timedelta(hours=1))
+    assert await hass.config_entries.async_setup(loaded.entry_id)
+    await hass.async_block_till_done()
+    assert short(told) == ["+fog_alarm?", "-normal_high_temperature?"]
+    switch(unit, INVERTER_FAULT, on=False)
+    told.clear()
+    await poll(hass, freezer)
+    assert short(told) == ["-inverter_fault"]
+    assert told[0]["duration"] == pytest.approx(3611, abs=1)
+
+
+async def test_nothing_is_told_before_automations_listen(
+    hass: HomeAssistant,
+    told: Told,
+    entry: MockConfigEntry,
+    link: MagicMock,
+    unit: MockModbusUnit,
+    hass_storage: dict[str, Any],
+) -> None:
+    """What is found while Home Assistant starts is told when it has started."""
+    hass_storage[STORE] = {"version": 1, "key": STORE, "data": {"version": 1, "active": [], "history": []}}
+    switch(unit, SMOKE)
+    hass.set_state(CoreState.starting)
+    entry.add_to_hass(hass)
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+    switch(unit, HOT)
+    await entry.runtime_data.async_refresh()
+    await hass.async_block_till_done()
+    assert state(hass, ALARM_EVENT) == STATE_UNKNOWN
+    assert told == []
+    hass.set_state(CoreState.running)
+    hass.bus.async_fire("homeassistant_started")
+    await hass.async_block_till_done()
+    assert short(told) == ["+fog_alarm?", "+normal_high_temperature"]
+
+
+async def test_first_start_tells_nothing(
+    hass: HomeAssistant, told: Told, entry: MockConfigEntry, link: MagicMock, unit: MockModbusUnit
+) -> None:
+    """What is active when the ESS is set up for the first time raises no event, but is listed."""
+    switch(unit, SMOKE)
+    entry.add_to_hass(hass)
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+    assert told == []
+    found = await ask(hass)
+    assert [(one["key"], one["found_at_start"]) for one in found["active"]] == [("fog_alarm", True)]
+
+
+async def test_read_only(
+    hass: HomeAssistant, told: Told, loaded: MockConfigEntry, unit: MockModbusUnit, freezer: FrozenDateTimeFactory
+) -> None:
+    """Whoever only watches hears of alarms too."""
+    hass.config_entries.async_update_entry(loaded, options={"read_only": True})
+    await hass.config_entries.async_reload(loaded.entry_id)
+    assert hass.states.get("event.refu_ess_commands") is None
+    switch(unit, SMOKE)
+    await poll(hass, freezer)
+    assert short(told) == ["+fog_alarm"]
+
+
+async def ask(hass: HomeAssistant, **data: Any) -> dict[str, Any]:
+    """Return what the action answers."""
+    return await hass.services.async_call(  # type: ignore[return-value]
+        DOMAIN, "get_alarms", data, blocking=True, return_response=True
+    )
+
+
+async def test_action_and_diagnostics(
+    hass: HomeAssistant,
+    loaded: MockConfigEntry,
+    unit: MockModbusUnit,
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """Both answer the active alarms since when, and the history with the newest first, as data."""
+    freezer.move_to("2026-11-25T12:00:00+00:00")
+    switch(unit, SMOKE, HOT)
+    await poll(hass, freezer)
+    switch(unit, SMOKE, on=False)
+    await poll(hass, freezer)
+    unit.fail_read(0x11A, IllegalDataAddressError(), register_type="input")
+    await poll(hass, freezer)
+    found = await ask(hass)
+    assert found["complete"] is False
+    (hot,) = found["active"]
+    assert hot == {
+        "key": "normal_high_temperature",
+        "text": "Normal high temperature",
+        "severity": "warning",
+        "category": "temperature",
+        "battery_group": None,
+        "word": "BatteryAlarm1",
+        "bit": 6,
+        "since": "2026-11-25T12:00:11+00:00",
+        "found_at_start": False,
+        "readable": False,
+    }
+    history = [(one["event"], one["key"], one["at"], one["duration"]) for one in found["history"]]
+    assert history == [
+        ("cleared", "fog_alarm", "2026-11-25T12:00:22+00:00", 11.0),
+        ("raised", "normal_high_temperature", "2026-11-25T12:00:11+00:00", None),
+        ("raised", "fog_alarm", "2026-11-25T12:00:11+00:00", None),
+    ]
+    assert json.loads(json.dumps(found)) == found
+    diagnostics = await async_get_config_entry_diagnostics(hass, loaded)
+    assert diagnostics["alarms"] == found
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [("en", "BMS not ready"), ("de", "BMS nicht bereit"), ("fr", "BMS not ready")],
+)
+async def test_one_text_everywhere(
+    hass: HomeAssistant,
+    hass_client: ClientSessionGenerator,
+    entry: MockConfigEntry,
+    link: MagicMock,
+    told: Told,
+    unit: MockModbusUnit,
+    freezer: FrozenDateTimeFactory,
+    language: str,
+    text: str,
+) -> None:
+    """The event, the list of active alarms and the diagnostics say what is wrong, in Home Assistant's language."""
+    hass.config.language = language
+    entry.add_to_hass(hass)
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+    registry = er.async_get(hass)
+    ids = {
+        key: registry.async_get_entity_id(domain, DOMAIN, f"refu_{key}") or ""
+        for domain, key in ((Platform.EVENT, "alarms"), (Platform.SENSOR, "active_alarms"))
+    }
+    switch(unit, (0x101, 9), on=False)
+    await poll(hass, freezer)
+    event, active = hass.states.get(ids["alarms"]), hass.states.get(ids["active_alarms"])
+    assert event is not None
+    assert active is not None
+    assert event.attributes["text"] == text
+    assert active.attributes["alarms"] == [text]
+    diagnostics = await get_diagnostics_for_config_entry(hass, hass_client, entry)
+    assert diagnostics["channels"]["Warning"]["bits"] == [text]
+    assert (await ask(hass))["active"][0]["text"] == text
+
+
+async def test_saved_while_it_flaps(
+    hass: HomeAssistant,
+    loaded: MockConfigEntry,
+    unit: MockModbusUnit,
+    freezer: FrozenDateTimeFactory,
+    hass_storage: dict[str, Any],
+) -> None:
+    """A flapping alarm puts off no write: a crash takes away at most the last seconds."""
+    for n in range(round(SAVE_DELAY_SECONDS)):
+        switch(unit, HOT, on=not n % 2)
+        await loaded.runtime_data.async_refresh()
+        freezer.tick(1.1)
+        async_fire_time_changed(hass)
+        await hass.async_block_till_done()
+    assert len(hass_storage[STORE]["data"]["history"]) >= 9
+
+
+async def test_removed_with_the_entry(
+    hass: HomeAssistant, loaded: MockConfigEntry, hass_storage: dict[str, Any]
+) -> None:
+    """Nothing is remembered of an ESS that is gone."""
+    await hass.config_entries.async_unload(loaded.entry_id)
+    assert STORE in hass_storage
+    await hass.config_entries.async_remove(loaded.entry_id)
+    assert STORE not in hass_storage
