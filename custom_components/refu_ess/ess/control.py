@@ -34,6 +34,7 @@ from .guarding import Guard, NoGuard
 from .lease import REFUSES, End, Lease
 from .ledger import Ledger, keep_nothing
 from .limit import Limit
+from .limits import Range
 from .moment import Moment
 from .power import Decision, Settings, decide
 from .reading import SETPOINT_BLOCKS, Reading, observe, other_block
@@ -205,19 +206,19 @@ class Controller:
         """Take or replace the lease and send what is allowed of it now; zero ends the lease.
 
         Without a duration it lasts as long as the settings permit. Raises `RefusedError` if nothing could be
-        delivered, `WriteFailedError` if sending failed, `ValueError` if `asked` is not finite or `duration_s` not
-        above 0.
+        delivered, `WriteFailedError` if sending failed, `OutOfRangeError` if the duration is shorter than 1 s or longer
+        than the settings permit, `ValueError` if `asked` is not finite.
         """
-        if duration_s is not None and not duration_s > 0:
-            raise ValueError("the duration must be above 0 s")
+        longest_s = self.settings.longest_hold_s
+        if duration_s is not None:
+            Range(1, longest_s, "s").check("duration", duration_s)
         async with self._lock:
             self.check_writable()
             await self.async_freshen()
             if asked.is_zero:
                 await self._release()
                 return self.decision
-            longest_s = self.settings.longest_hold_s
-            ends = self._clock().after(longest_s if duration_s is None else min(duration_s, longest_s))
+            ends = self._clock().after(longest_s if duration_s is None else duration_s)
             return await self._take(Lease(asked=asked, owner=owner, ends=ends))
 
     async def async_change_power(self, change: Callable[[Power], Power], *, owner: str) -> Decision:
