@@ -245,6 +245,34 @@ async def test_h2_another_system_is_noticed_by_an_automation_that_commands_every
     assert made.told(EventKind.FOREIGN_WRITER)
 
 
+async def test_h2_what_another_system_does_not_write_is_zeroed(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """It takes over active power; our reactive power would stay on for good."""
+    made = await bench()
+    await made.power(20_000, 5000)
+    write_every_second(made, unit, -50_000)
+    await made.poll(12)
+    assert made.controller.lease.last_end is End.FOREIGN_WRITER
+    assert made.holds(-50_000, 0)
+    assert len(made.told(EventKind.FOREIGN_WRITER)) == 1
+    made.taken()
+    await made.poll(20)
+    assert made.written == []
+    assert not made.controller.busy
+
+
+async def test_h2_phases_that_another_system_does_not_write_are_zeroed(
+    bench: MakeBench, unit: MockModbusUnit
+) -> None:
+    """The same on three phases."""
+    made = await bench(per_phase=True)
+    await made.power(30_000)
+    unit.on_write(lambda _: unit.holding.update({ACTIVE_SETPOINT_L1: word(-30_000)}))
+    unit.holding[ACTIVE_SETPOINT_L1] = word(-30_000)
+    await made.poll(20)
+    assert [unit.holding[ACTIVE_SETPOINT_L1 + phase] for phase in range(3)] == [word(-30_000), 0, 0]
+    assert not made.controller.busy
+
+
 async def test_h2_single_foreign_write_is_overwritten(bench: MakeBench, unit: MockModbusUnit) -> None:
     """Once is no other system at work."""
     made = await bench()
@@ -371,7 +399,7 @@ async def test_h3_unreadable_setpoints_are_zeroed_at_a_start(bench: MakeBench, u
     unit.fail_read(ACTIVE_SETPOINT, ServerDeviceFailureError())
     made = await bench(record=Record(zero=OWED))
     await made.poll(12)
-    assert set(address for address, words in made.written if words == [0]) == {ACTIVE_SETPOINT, REACTIVE_SETPOINT}
+    assert {address for address, words in made.written if words == [0]} == {ACTIVE_SETPOINT, REACTIVE_SETPOINT}
     assert made.store.record.zero is None
 
 
@@ -903,7 +931,7 @@ async def test_h9_failed_record_is_written_again(bench: MakeBench) -> None:
     assert not made.controller.busy
 
 
-# H10: clocks
+# H10: both clocks count
 
 
 async def test_h10_clock_on_the_wall_does_not_hasten_a_reset(bench: MakeBench) -> None:

@@ -90,11 +90,11 @@ class UnrulyEss:
     input: dict[int, int] = field(default_factory=lambda: HEALTHY | PERMITTING)
     holding: dict[int, int] = field(default_factory=lambda: {WORK_STATE: 1})
     setpoints: dict[int, Setpoint] = field(default_factory=dict)
-    troubles: deque[Trouble] = field(default_factory=deque)
-    """What happens to the next requests."""
+    troubles: deque[Trouble | None] = field(default_factory=deque)
+    """What happens to the next requests; `None` is nothing."""
     dead: bool = False
     """The cable is out."""
-    on_arrival: Callable[[int, list[int]], None] = lambda address, words: None
+    on_arrival: Callable[[int, list[int]], None] = lambda _, __: None
     changed_at: dict[int, float] = field(default_factory=dict)
     """Since when each setpoint has held its value."""
     faulty: bool = False
@@ -194,9 +194,9 @@ class UnrulyEss:
             elif where == WORK_STATE:
                 self._command(raw)
             else:
-                if where == ERROR_RESET and raw and not self.holding.get(where) and not self.faulty:
-                    if self.state == FAULT:
-                        self._clear()
+                rises = where == ERROR_RESET and raw and not self.holding.get(where)
+                if rises and not self.faulty and self.state == FAULT:
+                    self._clear()
                 self.holding[where] = raw
 
 

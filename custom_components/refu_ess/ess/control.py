@@ -496,10 +496,10 @@ class Controller:
         """Note at once that zero reads back: another system that writes every second would hide it from the cycle."""
         now = self._clock()
         reading = self.reading(now)
-        delivered, acknowledged_at = reading.held, self.lease.attempts[-1].acknowledged_at
-        if delivered is None or not delivered.is_zero or acknowledged_at is None:
+        held, acknowledged_at = reading.held, self.lease.attempts[-1].acknowledged_at
+        if held is None or acknowledged_at is None or reading.held_asked_at <= acknowledged_at:
             return
-        if reading.held_asked_at > acknowledged_at:
+        if held.is_zero or (self.lease.let_go and not self.lease.ours().lingers(held)):
             self.lease, actions = lease.tick(self.lease, reading, None, now)
             await self._carry_out(actions)
 
