@@ -57,6 +57,13 @@ ADDRESSES = {
 IDLE_S = 10
 WATTS = st.sampled_from([-100_000, -20_000, -500, 3000, 20_000, 45_600, 100_000])
 VARS = st.sampled_from([0, 0, 5000, -20_000])
+COMMAND = {
+    "kind": st.sampled_from([0, 1, 2, 3, 3, 3, 3]),
+    "watts": WATTS,
+    "var": VARS,
+    "seconds": st.sampled_from([None, 5, 60]),
+}
+TROUBLE = {"skipped": st.integers(0, 14), "troubles": st.lists(st.sampled_from(Trouble), min_size=1, max_size=3)}
 
 
 class Disk:
@@ -392,13 +399,6 @@ class ControlMachine(RuleBasedStateMachine):
                 asked = Power.total(watts, var, self.phases)
                 return controller.async_set_power(asked, owner="user", duration_s=seconds)
 
-    COMMAND = {
-        "kind": st.sampled_from([0, 1, 2, 3, 3, 3, 3]),
-        "watts": WATTS,
-        "var": VARS,
-        "seconds": st.sampled_from([None, 5, 60]),
-    }
-
     def all_is_well(self) -> None:
         """The system runs, and is seen running."""
         self.ess.dead = self.disk.failing = False
@@ -425,8 +425,6 @@ class ControlMachine(RuleBasedStateMachine):
         if well:
             self.all_is_well()
         self.run(self.command(kind, watts, var, seconds))
-
-    TROUBLE = {"skipped": st.integers(0, 14), "troubles": st.lists(st.sampled_from(Trouble), min_size=1, max_size=3)}
 
     @precondition(lambda self: self.running)
     @rule(**COMMAND, **TROUBLE)

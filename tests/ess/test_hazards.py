@@ -260,9 +260,7 @@ async def test_h2_what_another_system_does_not_write_is_zeroed(bench: MakeBench,
     assert not made.controller.busy
 
 
-async def test_h2_phases_that_another_system_does_not_write_are_zeroed(
-    bench: MakeBench, unit: MockModbusUnit
-) -> None:
+async def test_h2_phases_that_another_system_does_not_write_are_zeroed(bench: MakeBench, unit: MockModbusUnit) -> None:
     """The same on three phases."""
     made = await bench(per_phase=True)
     await made.power(30_000)

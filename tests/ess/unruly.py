@@ -60,6 +60,18 @@ class Trouble(StrEnum):
     """It arrives, and something raises that is no Modbus error."""
 
 
+ERRORS: dict[Trouble | None, Callable[[], Exception]] = {
+    Trouble.LOST_REQUEST: lambda: ModbusTimeoutError("no answer"),
+    Trouble.LOST_ANSWER: lambda: ModbusTimeoutError("no answer"),
+    Trouble.GATEWAY: GatewayTargetError,
+    Trouble.GONE: lambda: ModbusConnectionError("gone"),
+    Trouble.BUSY: ServerDeviceBusyError,
+    Trouble.REJECTED: ServerDeviceFailureError,
+    Trouble.UNEXPECTED: lambda: RuntimeError("unexpected"),
+}
+"""What a request raises; only a write raises what is no Modbus error."""
+
+
 class Author(StrEnum):
     """Who wrote a setpoint."""
 
@@ -209,6 +221,7 @@ class Wire:
         """Lead to a device."""
         self.ess = ess
         self.cut = False
+        """The run is over."""
 
     async def read_input_registers(self, address: int, count: int) -> list[int]:
         """Read with function 4."""
@@ -243,24 +256,15 @@ class Wire:
         trouble = self.ess.troubles.popleft() if self.ess.troubles else None
         if trouble in {None, Trouble.LOST_ANSWER, Trouble.GATEWAY, Trouble.UNEXPECTED}:
             arrive()
-        match trouble:
-            case None:
-                await asyncio.sleep(LATENCY_S)
-            case Trouble.LOST_REQUEST | Trouble.LOST_ANSWER:
-                await asyncio.sleep(TIMEOUT_S)
-                raise ModbusTimeoutError("no answer")
-            case Trouble.GATEWAY:
-                raise GatewayTargetError
-            case Trouble.GONE:
-                raise ModbusConnectionError("gone")
-            case Trouble.HANGING:
-                await asyncio.sleep(600)
-            case Trouble.BUSY:
-                raise ServerDeviceBusyError
-            case Trouble.REJECTED:
-                raise ServerDeviceFailureError
-            case Trouble.UNEXPECTED if write:
-                raise RuntimeError("unexpected")
+        if trouble is None:
+            await asyncio.sleep(LATENCY_S)
+        elif trouble is Trouble.HANGING:
+            await asyncio.sleep(600)
+        elif trouble in {Trouble.LOST_REQUEST, Trouble.LOST_ANSWER}:
+            await asyncio.sleep(TIMEOUT_S)
+        if trouble in ERRORS and (write or trouble is not Trouble.UNEXPECTED):
+            error = ERRORS[trouble]()
+            raise error
 
 
 UNREADABLE = (IllegalDataAddressError, ServerDeviceFailureError, ModbusTimeoutError)
