@@ -88,7 +88,7 @@ async def test_settings_when_asked(device: RefuEss, unit: MockModbusUnit, clock:
     await device.async_poll()
     unit.read_events.clear()
     clock.now += 0.5
-    await device.async_poll(also=("total_setpoints",))
+    await device.async_poll(also={"total_setpoints": 0})
     assert unit.read_events == [STATUS, BATTERY, *SETTINGS[1:3]]
 
 

@@ -308,7 +308,7 @@ class Controller:
             await self._sync_record()
 
     def _tell_recovery(self, change: Callable[[Recovery], Recovery]) -> None:
-        """Note what a user did, also while the recovery is off."""
+        """Note what was done, also while the recovery is off."""
         if self.recovery is None:
             self._latches = change(self._latches)
         else:
@@ -564,8 +564,7 @@ class Controller:
                 await self._end(End.FAULT)
             case Action.WRITE_STOP:
                 await self._write(lambda: self.device.commands.async_set_work_state(WorkState.STOP))
-                if self.recovery is not None:
-                    self.recovery = self.recovery.stop_written()
+                self._tell_recovery(Recovery.stop_written)
                 self._tell(EventKind.RECOVERY, {"step": "stop"})
             case Action.WRITE_START:
                 await self._start()
