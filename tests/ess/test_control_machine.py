@@ -1,6 +1,7 @@
 """The controller over an unruly device: any order of commands, losses, other systems, crashes and clocks.
 
-Whatever happens, the invariants of the hazards hold. `REFU_ESS_EXAMPLES` sets how many courses are tried.
+Whatever happens, the invariants of the hazards hold. `REFU_ESS_EXAMPLES` sets how many courses are tried,
+`REFU_ESS_STEPS` how long each is, and `REFU_ESS_SHRINK` that a failing one is made as short as possible.
 """
 
 import asyncio
@@ -822,7 +823,7 @@ class ControlMachine(RuleBasedStateMachine):
         self.record_covers_what_the_device_holds()
 
 
-EXAMPLES = int(os.environ.get("REFU_ESS_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("REFU_ESS_EXAMPLES", "80"))
 NO_SHRINKING = (Phase.explicit, Phase.reuse, Phase.generate)
 ControlMachine.TestCase.settings = examples(
     max_examples=EXAMPLES,

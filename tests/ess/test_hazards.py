@@ -439,6 +439,19 @@ async def test_h3_zero_that_is_there_already_is_not_written(bench: MakeBench) ->
     assert made.store.record.zero is None
 
 
+async def test_h3_start_without_a_link_waits_for_it(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """Nothing is written before the setpoint was compared."""
+    unit.holding[ACTIVE_SETPOINT] = word(-20_000)
+    unit.fail_requests(ModbusConnectionError("gone"))
+    made = await bench(record=Record(zero=OWED))
+    await made.poll(10)
+    assert made.controller.busy
+    unit.fail_requests(None)
+    await made.poll(3)
+    assert made.written == ZERO
+    assert made.told(EventKind.ZERO_PAID) == [{"found": "ours"}]
+
+
 async def test_h3_setpoint_of_another_system_is_left_alone_at_a_start(bench: MakeBench, unit: MockModbusUnit) -> None:
     """What the record does not cover is not ours."""
     unit.holding[ACTIVE_SETPOINT] = word(30_000)
