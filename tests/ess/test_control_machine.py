@@ -262,7 +262,7 @@ class ControlMachine(RuleBasedStateMachine):
         """Count for how long power of ours has had no holder, and a reset no end, over a working link."""
         held = self.controller.lease.lease is not None
         ours = self.ess.ours()
-        if not ours and not self.ess.holding.get(ERROR_RESET):
+        if not ours and not self.ess.holding.get(ERROR_RESET) and not self.ess.power_is_coming():
             self.recording_lost = False
         if troubled or self.recording_lost or held or not ours:
             self.orphaned_s = 0

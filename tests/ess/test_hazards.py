@@ -452,6 +452,15 @@ async def test_h3_start_without_a_link_waits_for_it(bench: MakeBench, unit: Mock
     assert made.told(EventKind.ZERO_PAID) == [{"found": "ours"}]
 
 
+async def test_h3_late_setpoint_of_the_earlier_run_is_zeroed(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """A first zero may be older than the last write before the crash."""
+    made = await bench(record=Record(zero=OWED))
+    unit.holding[ACTIVE_SETPOINT] = word(-20_000)
+    await made.poll(3)
+    assert made.holds(0)
+    assert made.told(EventKind.ZERO_PAID) == [{"found": "ours"}]
+
+
 async def test_h3_setpoint_of_another_system_is_left_alone_at_a_start(bench: MakeBench, unit: MockModbusUnit) -> None:
     """What the record does not cover is not ours."""
     unit.holding[ACTIVE_SETPOINT] = word(30_000)

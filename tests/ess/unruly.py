@@ -135,6 +135,10 @@ class UnrulyEss:
         coming = [one for _, where, one in self._pending if where == address]
         return bool(coming) and coming[-1].raw == 0
 
+    def power_is_coming(self) -> bool:
+        """Whether power has arrived that does not show yet."""
+        return any(one.raw for _, _, one in self._pending)
+
     def settle(self) -> None:
         """Let show what has been written long enough ago, and let states follow."""
         now = self.true_time()

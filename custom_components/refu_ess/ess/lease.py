@@ -117,6 +117,8 @@ class Debt:
     """It is owed by an earlier run."""
     known: bool = True
     """The range of `ours` is known; a record that could not be read leaves it open."""
+    zero_since: float | None = None
+    """When a restored debt was first found to be zero already; the last write of the earlier run may yet show."""
     let_go: bool = False
     """Another system is writing some of the setpoints; zero is owed for the others only."""
 
@@ -424,6 +426,9 @@ def _pay_restored(state: State, debt: Debt, reading: Reading) -> tuple[State, tu
     if reading.held is None and not (reading.held_unreadable and reading.reachable):
         return state, ()
     if reading.held == zero:
+        since = reading.held_asked_at if debt.zero_since is None else debt.zero_since
+        if reading.held_asked_at - since < SETTLED_AFTER_S:
+            return replace(state, debt=replace(debt, zero_since=since)), ()
         return replace(state, debt=None), (Report(EventKind.ZERO_PAID, {"found": "zero"}),)
     if not debt.known:
         return replace(state, debt=None), (Report(EventKind.ZERO_UNPAID, {"held": _total(reading.held)}),)
