@@ -311,7 +311,7 @@ class Controller:
             await self._sync_record()
 
     def _tell_recovery(self, change: Callable[[Recovery], Recovery]) -> None:
-        """Note what a user did, also while the recovery is off."""
+        """Note what was done, also while the recovery is off."""
         if self.recovery is None:
             self._latches = change(self._latches)
         else:
@@ -502,10 +502,10 @@ class Controller:
         """Note at once that zero reads back: another system that writes every second would hide it from the cycle."""
         now = self._clock()
         reading = self.reading(now)
-        delivered, acknowledged_at = reading.held, self.lease.attempts[-1].acknowledged_at
-        if delivered is None or not delivered.is_zero or acknowledged_at is None:
+        held, acknowledged_at = reading.held, self.lease.attempts[-1].acknowledged_at
+        if held is None or acknowledged_at is None or reading.held_asked_at <= acknowledged_at:
             return
-        if reading.held_asked_at > acknowledged_at:
+        if held.is_zero or (self.lease.let_go and not self.lease.ours().lingers(held)):
             self.lease, actions = lease.tick(self.lease, reading, None, now)
             await self._carry_out(actions)
 
@@ -570,8 +570,7 @@ class Controller:
                 await self._end(End.FAULT)
             case Action.WRITE_STOP:
                 await self._write(lambda: self.device.commands.async_set_work_state(WorkState.STOP))
-                if self.recovery is not None:
-                    self.recovery = self.recovery.stop_written()
+                self._tell_recovery(Recovery.stop_written)
                 self._tell(EventKind.RECOVERY, {"step": "stop"})
             case Action.WRITE_START:
                 await self._start()
