@@ -37,13 +37,14 @@ from tests.registers import (
     OPERATION_MODE,
     REACTIVE_SETPOINT,
     REACTIVE_SETPOINT_L1,
+    RUNNING,
     SOC,
     STANDBY,
     WORK_STATE,
     power_of,
 )
 
-from .unruly import COMMANDS, SETPOINTS, UNREADABLE, Trouble, UnrulyEss, Wire
+from .unruly import COMMANDS, SETPOINTS, UNREADABLE, Author, Trouble, UnrulyEss, Wire
 from .virtual_time import VirtualLoop
 
 ORPHANED_S = 15

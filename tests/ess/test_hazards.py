@@ -19,6 +19,7 @@ from custom_components.refu_ess.ess import (
     End,
     EventKind,
     Limit,
+    OutOfRangeError,
     Power,
     Record,
     Refusal,
@@ -372,7 +373,7 @@ async def test_h3_record_is_written_before_power(bench: MakeBench) -> None:
     made.unit.on_write(lambda _: recorded.append(made.store.record.zero is not None))
     recorded: list[bool] = []
     await made.power(20_000)
-    assert recorded == [True]
+    assert recorded == [True, True]
     await made.controller.async_release()
     await made.poll(2)
     assert made.store.record.zero is None
@@ -1144,9 +1145,13 @@ async def test_h12_leftover_of_reactive_power_counts(bench: MakeBench, unit: Moc
 
 
 async def test_h12_every_setpoint_has_an_end(bench: MakeBench) -> None:
-    """The longest hold, also for a longer duration."""
+    """The longest hold; a longer duration is refused."""
     made = await bench(settings=replace((await bench()).controller.settings, longest_hold_s=600))
-    await made.power(20_000, duration_s=1e9)
+    for wrong in (0.0, 601.0, math.nan):
+        with pytest.raises(OutOfRangeError, match="duration"):
+            await made.power(20_000, duration_s=wrong)
+    assert made.written == []
+    await made.power(20_000)
     await made.poll(600)
     assert made.controller.lease.last_end is End.EXPIRED
 
@@ -1182,7 +1187,7 @@ async def test_guard_that_cannot_be_started_is_reported_once(bench: MakeBench) -
     assert made.holds(20_000)
     assert made.told(EventKind.GUARD_MISSING) == [{}]
     guard.starts = True
-    await made.poll()
+    await made.poll(60)
     guard.starts = False
     await made.poll()
     assert len(made.told(EventKind.GUARD_MISSING)) == 2

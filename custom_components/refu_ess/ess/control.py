@@ -604,6 +604,8 @@ class Controller:
 
     async def _guarded(self) -> None:
         """Start the guard unless it runs; without one, power is sent all the same, with a warning."""
+        if self.guard.acted is not None:
+            raise RefusedError(Refusal.ZERO_OWED)
         now = self._clock().monotonic
         if self._guard_missing_since is not None and now - self._guard_missing_since < GUARD_RETRY_S:
             return
