@@ -169,8 +169,7 @@ async def test_entry_loads_with_every_option_bad(hass: HomeAssistant, caplog: py
     await hass.async_block_till_done()
     assert entry.state is ConfigEntryState.LOADED
     for option in OPTIONS:
-        # Nothing reads the guard's option before power is commanded.
-        assert caplog.text.count(f"the option {option.key} is 'broken'") == (0 if option is options.GUARD else 1)
+        assert caplog.text.count(f"the option {option.key} is 'broken'") == 1
     assert "Traceback" not in caplog.text
 
 
