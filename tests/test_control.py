@@ -481,9 +481,9 @@ async def test_soc_protection(hass: HomeAssistant, ready: MockConfigEntry, unit:
     assert refused.value.translation_key == "out_of_range_min_soc"
     assert refused.value.translation_placeholders == {"minimum": "0", "maximum": "93"}
     with pytest.raises(ServiceValidationError) as refused:
-        await set_number(hass, minimum, 92)
+        await set_number(hass, "number.refu_ess_battery_maximum_soc", 72)
     assert refused.value.translation_key == "out_of_range_max_soc"
-    assert refused.value.translation_placeholders == {"minimum": "98", "maximum": "100"}
+    assert refused.value.translation_placeholders == {"minimum": "76", "maximum": "100"}
     assert state(hass, minimum) == "70"
 
 

@@ -141,12 +141,12 @@ def test_bad_stored_value(option: Option, value: Any, caplog: pytest.LogCaptureF
 @pytest.mark.parametrize(
     ("stored", "found", "named"),
     [
-        ({"min_soc": 20, "charge_soc": 30}, (20, 18, 95), ["charge_soc"]),
-        ({"min_soc": 20, "max_soc": 25}, (20, 18, 95), ["max_soc"]),
-        ({"min_soc": 99}, (10, 8, 95), ["min_soc"]),
-        ({"min_soc": 91}, (10, 8, 95), ["min_soc"]),
-        ({"min_soc": 91, "max_soc": 93}, (10, 8, 95), ["max_soc", "min_soc"]),
-        ({"min_soc": 91, "charge_soc": 50}, (10, 8, 95), ["min_soc", "charge_soc"]),
+        ({"min_soc": 20, "charge_soc": 30}, (20, 18, 100), ["charge_soc"]),
+        ({"min_soc": 20, "max_soc": 25}, (20, 18, 100), ["max_soc"]),
+        ({"min_soc": 99}, (10, 8, 100), ["min_soc"]),
+        ({"min_soc": 96}, (10, 8, 100), ["min_soc"]),
+        ({"min_soc": 91, "max_soc": 93}, (10, 8, 100), ["max_soc", "min_soc"]),
+        ({"min_soc": 96, "charge_soc": 50}, (10, 8, 100), ["min_soc", "charge_soc"]),
         ({"min_soc": 20, "charge_soc": 20, "max_soc": 26}, (20, 20, 26), []),
     ],
 )
