@@ -270,8 +270,9 @@ async def test_link_that_cannot_be_closed(
         await device.async_poll()
 
 
-async def test_deadline(device: RefuEss, unit: MockModbusUnit, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request that the link holds on to ends at our own deadline, which is 5 s."""
+async def test_deadline(unit: MockModbusUnit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that a shared link holds on to ends at our own deadline, which is 5 s."""
+    device = RefuEss(unit, shared_link=True)
     assert link_module.DEADLINE_SECONDS == 5
     monkeypatch.setattr(link_module, "DEADLINE_SECONDS", 0.01)
 

@@ -69,7 +69,7 @@ class RefuEss:
     ) -> None:
         """Take the unit of a link that `shared_link` says others use too. Nothing is sent yet."""
         self._site = site or Site()
-        self.unit = GuardedUnit(unit)
+        self.unit = GuardedUnit(unit, shared_link=shared_link)
         self.plausibility = Plausibility()
         self.layout = LayoutEvidence(self.site.inverter_status_layout)
         self.unknown_bits: dict[str, int] = {}

@@ -9,7 +9,11 @@ from dataclasses import dataclass, field
 from modbus_connection import ModbusError, ModbusTimeoutError, ModbusUnit
 
 DEADLINE_SECONDS = 5.0
-"""Longer than the time-out of a private link. A shared link repeats a request for a minute while the device is busy."""
+"""For a request over a shared link, which repeats it for a minute while the device is busy.
+
+A private link has time-outs of its own, for connecting and for the one request; a second timer on each request would
+cost a sixth of an idle poll.
+"""
 ANSWERS_REMEMBERED = 1000
 
 
@@ -26,13 +30,14 @@ class LinkStatistics:
 
 
 class GuardedUnit:
-    """The requests that this device needs, each within `DEADLINE_SECONDS`.
+    """The requests that this device needs, over a shared link each within `DEADLINE_SECONDS`.
 
     It serves `modbus_connection.model.Component` as its unit.
     """
 
-    def __init__(self, unit: ModbusUnit) -> None:
+    def __init__(self, unit: ModbusUnit, *, shared_link: bool) -> None:
         """Count from here on."""
+        self._shared_link = shared_link
         self._unit = unit
         self._was_connected = False
         self.statistics = LinkStatistics()
@@ -63,7 +68,10 @@ class GuardedUnit:
         was_down = not self._unit.connected
         began = time.monotonic()
         try:
-            async with asyncio.timeout(DEADLINE_SECONDS):
+            if self._shared_link:
+                async with asyncio.timeout(DEADLINE_SECONDS):
+                    answer = await send(*args, **kwargs)
+            else:
                 answer = await send(*args, **kwargs)
         except ModbusError as err:
             self.statistics.errors[type(err).__name__] += 1

@@ -29,7 +29,7 @@ async def async_probe(unit: ModbusUnit) -> Finding:
 
     Raises `ModbusError` if either block cannot be read.
     """
-    device = RefuEss(unit)
+    device = RefuEss(unit, shared_link=True)  # as far as is known here
     await device.async_poll(settings=False)
     for name in INPUT_BLOCKS:
         if failure := device.blocks[name].failure:
