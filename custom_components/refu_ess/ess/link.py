@@ -11,8 +11,7 @@ from modbus_connection import ModbusError, ModbusTimeoutError, ModbusUnit
 DEADLINE_SECONDS = 5.0
 """For a request over a shared link, which repeats it for a minute while the device is busy.
 
-A private link has time-outs of its own, for connecting and for the one request; a second timer on each request would
-cost a sixth of an idle poll.
+A private link has time-outs of its own, for connecting and for the one request.
 """
 ANSWERS_REMEMBERED = 1000
 
