@@ -54,7 +54,7 @@ def ess(loaded: MockConfigEntry, device_registry: dr.DeviceRegistry) -> str:
 
 @pytest.fixture
 def ran(hass: HomeAssistant) -> Ran:
-    """What the automations of a test passed on."""
+    """The data that the automations of a test passed on."""
     found: Ran = []
 
     async def listen(event: Event) -> None:
@@ -88,7 +88,7 @@ def when(key: str, device_id: str, **options: Any) -> dict[str, Any]:
 async def test_offered_for_the_ess(
     hass: HomeAssistant, ess: str, entity_registry: er.EntityRegistry, device_registry: dr.DeviceRegistry
 ) -> None:
-    """Whoever picks the ESS is offered its triggers, conditions and actions, and those of its battery."""
+    """Picking the ESS as the target offers its triggers, conditions and actions, and those of its battery."""
     for component in ("battery", "power"):
         await async_setup_component(hass, component, {})
     target = {"device_id": [ess]}
@@ -190,7 +190,7 @@ async def test_trace_says_why_not(
 
 @pytest.mark.parametrize("key", COMMAND_TRIGGERS)
 async def test_commands(hass: HomeAssistant, ess: str, loaded: MockConfigEntry, ran: Ran, key: str) -> None:
-    """What happens to commands fires its trigger, narrowed down by its reason."""
+    """Events of commands fire their trigger, narrowed down by their reason."""
     kind, fields = COMMAND_TRIGGERS[key]
     reasons = OPTIONS[fields["reason"]] if fields else ()
     await automate(hass, when(key, ess, **({"reason": [reasons[1]]} if reasons else {})))
