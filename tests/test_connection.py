@@ -152,7 +152,7 @@ async def test_lines_of_others_are_logged_at_the_same_time(
 
 @pytest.mark.usefixtures("socket_enabled")
 async def test_refused_connections_of_others_are_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """Another client's refused connection is logged while ours is refused too."""
+    """Another client's refused connection is logged while ours is refused too, and in full after ours was."""
     port = await unused_port()
 
     async def connect() -> Any:
@@ -161,4 +161,9 @@ async def test_refused_connections_of_others_are_logged(caplog: pytest.LogCaptur
 
     _, connected = await asyncio.gather(ours(port, 3), connect())
     assert connected is False
+    assert [line.split(" [")[0] for line in lines(caplog)] == ["Failed to connect"]
+    caplog.clear()
+    Log.last_log_text, Log.repeat_log = "", False
+    await ours(port, 2)
+    assert await connect() is False
     assert [line.split(" [")[0] for line in lines(caplog)] == ["Failed to connect"]

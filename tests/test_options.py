@@ -11,6 +11,7 @@ import yaml
 from homeassistant.config_entries import ConfigEntryState, ConfigFlowResult
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.exceptions import ServiceValidationError
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.refu_ess import options
@@ -291,3 +292,16 @@ def test_number_entities_follow_the_ranges() -> None:
     for description in NUMBERS:
         permitted = SITE_RANGES[description.key]
         assert (description.native_min_value, description.native_max_value) == (permitted.minimum, permitted.maximum)
+
+
+async def test_no_number_for_a_limit(hass: HomeAssistant, loaded: MockConfigEntry) -> None:
+    """A value that is no number is refused with a text, and changes nothing."""
+    with pytest.raises(ServiceValidationError) as refused:
+        await hass.services.async_call(
+            "number",
+            "set_value",
+            {"entity_id": "number.refu_ess_battery_minimum_soc", "value": math.nan},
+            blocking=True,
+        )
+    assert refused.value.translation_key == "invalid_value"
+    assert loaded.options == {}

@@ -106,7 +106,8 @@ async def async_unload_entry(hass: HomeAssistant, entry: RefuEssConfigEntry) -> 
 
 
 async def async_remove_entry(hass: HomeAssistant, entry: RefuEssConfigEntry) -> None:
-    """Take back what was said about this ESS."""
-    async_delete_issues(hass, entry)
-    await Memory(hass, entry.entry_id).async_remove()
+    """Delete the issues and files of this ESS; a zero that could not be written stays an issue."""
+    memory = Memory(hass, entry.entry_id)
+    async_delete_issues(hass, entry, zero_owed=(await memory.async_load()).zero is not None)
+    await memory.async_remove()
     await AlarmMemory(hass, entry.entry_id).async_remove()

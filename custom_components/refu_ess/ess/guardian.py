@@ -129,10 +129,12 @@ class Guardian:
     async def async_paid(self) -> None:
         """Tell the guard that zero was delivered, and wait for its end. It is killed after 2 s. Never raises."""
         if not self.running:
+            self._acted = None  # what it did is settled with the debt
             return
         heard = self._say(PAID)
         self.abandon()
         if heard and await self._async_reaped():
+            self._acted = None
             return
         self._kill()
         if not await self._async_reaped():  # it waits for a broken disk
