@@ -87,5 +87,3 @@ def written(rows: Iterable[Row]) -> str:
 def stored_digest() -> str:
     """Return the digest that the document was written with."""
     return DOCUMENT.read_text().split(START)[1].split(" ")[0]
-
-
