@@ -117,7 +117,7 @@ def texts_of_control() -> Iterator[str]:
             yield f".issues.{issue}{layout}.title"
 
 
-@pytest.mark.parametrize("place", texts_of_control())
+@pytest.mark.parametrize("place", sorted(set(texts_of_control())))
 @pytest.mark.parametrize("path", LANGUAGES, ids=lambda path: path.stem)
 def test_every_word_of_control_has_a_text(path: Path, place: str) -> None:
     """A limit, an event, a refusal, a failure or an issue without a text in some language does not pass."""
