@@ -335,7 +335,7 @@ class Case:
 
 SHUT_DOWN = frozenset({"lease_ended: shut_down"})
 DIED = frozenset({"lease_interrupted", "guard_acted: closed"})
-HUNG = frozenset({"lease_ended: guard_acted"})
+HUNG = frozenset({"lease_ended: guard_acted", "guard_acted: silent"})
 PAID_LATE = frozenset({"lease_interrupted", "zero_paid"})
 
 CASES = (
@@ -347,7 +347,7 @@ CASES = (
     Case("kill", "SIGKILL to Home Assistant", kill, 5, DIED),
     Case("hang", f"SIGSTOP to Home Assistant for {HANG_S:.0f} s, then SIGCONT", hang, 15, HUNG),
     Case("block", f"Event loop blocked for {BLOCK_S:.0f} s", block, 15, HUNG),
-    Case("lossy_stop", f"SIGTERM; the first {LOST_REQUESTS} requests are lost", lossy_stop, 20, SHUT_DOWN),
+    Case("lossy_stop", f"SIGTERM; the first {LOST_REQUESTS} requests get lost", lossy_stop, 20, SHUT_DOWN),
     Case("lossy_reload", f"Reload; the first {LOST_REQUESTS} requests are lost", lossy_reload, 15, SHUT_DOWN),
     Case(
         "sleep",
