@@ -7,6 +7,7 @@ from typing import Any
 
 from custom_components.refu_ess import options
 from custom_components.refu_ess.automations import OPTIONS
+from custom_components.refu_ess.binary_sensor import CONNECTION
 from custom_components.refu_ess.controls import CONTROLS
 from custom_components.refu_ess.describe import BINARY_SENSORS, NUMBERS, SENSORS, Placed, english_entities, icons
 from custom_components.refu_ess.ess import BITS, CHANNELS, ChannelEntry, Part, Severity, counts_as
@@ -26,7 +27,7 @@ def merged(name: str, generated: dict[str, Any]) -> str:
     content = json.loads((INTEGRATION / name).read_text())
     entities: dict[str, Any] = {}
     for platform in sorted({*generated, *CONTROLS}):
-        keys = {description.key for description in CONTROLS.get(platform, ())}
+        keys = {description.key for description in CONTROLS.get(platform, ())} | {CONNECTION.key}
         kept = {key: value for key, value in content["entity"].get(platform, {}).items() if key in keys}
         if found := generated.get(platform, {}) | kept:
             entities[platform] = dict(sorted(found.items()))

@@ -34,7 +34,7 @@ LEAKAGE = (0x140, 11)
 INVERTER_FAULT = (0x103, 3)
 HOT = (0x130, 6)
 
-type Told = list[dict[str, Any]]
+type Reported = list[dict[str, Any]]
 
 
 def switch(unit: MockModbusUnit, *bits: tuple[int, int], on: bool = True) -> None:
@@ -44,16 +44,16 @@ def switch(unit: MockModbusUnit, *bits: tuple[int, int], on: bool = True) -> Non
         unit.input[address] = word | 1 << index if on else word & ~(1 << index)
 
 
-def short(told: Told) -> list[str]:
+def short(reported: Reported) -> list[str]:
     """Return `+` and `-` with keys, and `?` where a change was found at the start."""
     signs = {"raised": "+", "cleared": "-"}
-    return [signs[one["event_type"]] + one["key"] + ("?" if one["found_at_start"] else "") for one in told]
+    return [signs[one["event_type"]] + one["key"] + ("?" if one["found_at_start"] else "") for one in reported]
 
 
 @pytest.fixture
-def told(hass: HomeAssistant) -> Told:
+def reported(hass: HomeAssistant) -> Reported:
     """The events of the alarm entity, as a state trigger meets them."""
-    found: Told = []
+    found: Reported = []
 
     @callback
     def listen(event: Event[EventStateChangedData]) -> None:
@@ -69,7 +69,11 @@ def told(hass: HomeAssistant) -> Told:
 
 
 async def test_raised_and_cleared(
-    hass: HomeAssistant, told: Told, loaded: MockConfigEntry, unit: MockModbusUnit, freezer: FrozenDateTimeFactory
+    hass: HomeAssistant,
+    reported: Reported,
+    loaded: MockConfigEntry,
+    unit: MockModbusUnit,
+    freezer: FrozenDateTimeFactory,
 ) -> None:
     """An event has all that a message needs."""
     assert state(hass, ALARM_EVENT) == STATE_UNKNOWN
@@ -95,32 +99,36 @@ async def test_raised_and_cleared(
             "system_state": "start",
         },
     }
-    assert facts.items() <= told[0].items()
-    assert (told[0]["event_type"], told[0]["duration"]) == ("raised", None)
+    assert facts.items() <= reported[0].items()
+    assert (reported[0]["event_type"], reported[0]["duration"]) == ("raised", None)
     switch(unit, SMOKE, on=False)
     await poll(hass, freezer, 2)
-    assert facts.items() <= told[1].items()
-    assert (told[1]["event_type"], told[1]["duration"]) == ("cleared", 11.0)
-    assert len(told) == 2
+    assert facts.items() <= reported[1].items()
+    assert (reported[1]["event_type"], reported[1]["duration"]) == ("cleared", 11.0)
+    assert len(reported) == 2
 
 
 async def test_a_group_and_its_place(
-    hass: HomeAssistant, told: Told, loaded: MockConfigEntry, unit: MockModbusUnit, freezer: FrozenDateTimeFactory
+    hass: HomeAssistant,
+    reported: Reported,
+    loaded: MockConfigEntry,
+    unit: MockModbusUnit,
+    freezer: FrozenDateTimeFactory,
 ) -> None:
     """The text names the battery group, and the bit is where the chosen layout has it."""
     hass.config_entries.async_update_entry(loaded, options={"inverter_status_layout": "shifted"})
     await hass.config_entries.async_reload(loaded.entry_id)
-    told.clear()
+    reported.clear()
     switch(unit, (0x138, 2), (0x103, 7))
     unit.input[0x100] = 3  # at rest nothing speaks against the layout
     await poll(hass, freezer)
-    about = {one["key"]: (one["text"], one["battery_group"], one["word"], one["bit"]) for one in told}
+    about = {one["key"]: (one["text"], one["battery_group"], one["word"], one["bit"]) for one in reported}
     text = "CAN communication interruption between battery group and group 3"
     assert about["group_3_can_interrupted"] == (text, 3, "BatteryFault2", 2)
     assert about["inverter_warning"] == ("Inverter warning", None, "InverterStatus", 7)
 
 
-async def test_explained_before_it_is_told(
+async def test_explained_before_it_is_reported(
     hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit, freezer: FrozenDateTimeFactory
 ) -> None:
     """When the event fires, the sensors already show the alarm."""
@@ -140,29 +148,33 @@ async def test_explained_before_it_is_told(
 
 
 async def test_storm(
-    hass: HomeAssistant, told: Told, loaded: MockConfigEntry, unit: MockModbusUnit, freezer: FrozenDateTimeFactory
+    hass: HomeAssistant,
+    reported: Reported,
+    loaded: MockConfigEntry,
+    unit: MockModbusUnit,
+    freezer: FrozenDateTimeFactory,
 ) -> None:
     """Single alarms, five at once, flapping, every one, a lost link and a refused block: the events are the changes."""
     five = [SMOKE, LEAKAGE, INVERTER_FAULT, HOT, (0x101, 0)]
     switch(unit, *five)
     await poll(hass, freezer)
     names = ["fog_alarm", "bms_in_error", "inverter_fault", "stack_serious_leakage", "normal_high_temperature"]
-    assert short(told) == [f"+{name}" for name in names]
-    told.clear()
+    assert short(reported) == [f"+{name}" for name in names]
+    reported.clear()
     for n in range(10):
         switch(unit, HOT, on=bool(n % 2))
         await poll(hass, freezer)
-    assert short(told) == ["-normal_high_temperature", "+normal_high_temperature"] * 5
-    told.clear()
+    assert short(reported) == ["-normal_high_temperature", "+normal_high_temperature"] * 5
+    reported.clear()
     switch(unit, *five, on=False)
     await poll(hass, freezer)
-    assert short(told) == [f"-{name}" for name in names]
-    told.clear()
+    assert short(reported) == [f"-{name}" for name in names]
+    reported.clear()
     for entry in ALARMS:
         switch(unit, (entry.field.address, entry.field.start), on=entry.bit.severity is not Severity.READY)
     await poll(hass, freezer)
-    assert short(told) == [f"+{entry.key}" for entry in ALARMS]
-    told.clear()
+    assert short(reported) == [f"+{entry.key}" for entry in ALARMS]
+    reported.clear()
     unit.fail_requests(ModbusTimeoutError("late"))
     await poll(hass, freezer, 3)
     assert state(hass, ALARM_EVENT) == STATE_UNAVAILABLE
@@ -171,27 +183,27 @@ async def test_storm(
     unit.fail_read(0x11A, IllegalDataAddressError(), register_type="input")
     await poll(hass, freezer, 3)
     of_status = [entry for entry in ALARMS if entry.block == "status"]
-    assert short(told) == [f"-{entry.key}?" for entry in of_status]
-    assert {one["snapshot"]["soc"] for one in told} == {None}
-    told.clear()
+    assert short(reported) == [f"-{entry.key}?" for entry in of_status]
+    assert {one["snapshot"]["soc"] for one in reported} == {None}
+    reported.clear()
     unit.fail_read(0x11A, None, register_type="input")
     switch(unit, HOT, on=False)
     await poll(hass, freezer, 40)
-    assert short(told) == ["-normal_high_temperature?"]
+    assert short(reported) == ["-normal_high_temperature?"]
 
 
 async def test_restart(
     hass: HomeAssistant,
-    told: Told,
+    reported: Reported,
     loaded: MockConfigEntry,
     unit: MockModbusUnit,
     freezer: FrozenDateTimeFactory,
     hass_storage: dict[str, Any],
 ) -> None:
-    """What was there already is not told again; what is new or over is, as found at the start."""
+    """An alarm that was there before raises no event again; a new or past one does, marked as found at the start."""
     switch(unit, HOT, INVERTER_FAULT)
     await poll(hass, freezer)
-    told.clear()
+    reported.clear()
     assert await hass.config_entries.async_unload(loaded.entry_id)
     assert [one["key"] for one in hass_storage[STORE]["data"]["active"]] == [
         "inverter_fault",
@@ -202,23 +214,23 @@ async def test_restart(
     freezer.tick(timedelta(hours=1))
     assert await hass.config_entries.async_setup(loaded.entry_id)
     await hass.async_block_till_done()
-    assert short(told) == ["+fog_alarm?", "-normal_high_temperature?"]
+    assert short(reported) == ["+fog_alarm?", "-normal_high_temperature?"]
     switch(unit, INVERTER_FAULT, on=False)
-    told.clear()
+    reported.clear()
     await poll(hass, freezer)
-    assert short(told) == ["-inverter_fault"]
-    assert told[0]["duration"] == pytest.approx(3611, abs=1)
+    assert short(reported) == ["-inverter_fault"]
+    assert reported[0]["duration"] == pytest.approx(3611, abs=1)
 
 
-async def test_nothing_is_told_before_automations_listen(
+async def test_nothing_is_reported_before_automations_listen(
     hass: HomeAssistant,
-    told: Told,
+    reported: Reported,
     entry: MockConfigEntry,
     link: MagicMock,
     unit: MockModbusUnit,
     hass_storage: dict[str, Any],
 ) -> None:
-    """What is found while Home Assistant starts is told when it has started."""
+    """Changes found while Home Assistant starts are reported once it has started."""
     hass_storage[STORE] = {"version": 1, "key": STORE, "data": {"version": 1, "active": [], "history": []}}
     switch(unit, SMOKE)
     hass.set_state(CoreState.starting)
@@ -229,36 +241,40 @@ async def test_nothing_is_told_before_automations_listen(
     await entry.runtime_data.async_refresh()
     await hass.async_block_till_done()
     assert state(hass, ALARM_EVENT) == STATE_UNKNOWN
-    assert told == []
+    assert reported == []
     hass.set_state(CoreState.running)
     hass.bus.async_fire("homeassistant_started")
     await hass.async_block_till_done()
-    assert short(told) == ["+fog_alarm?", "+normal_high_temperature"]
+    assert short(reported) == ["+fog_alarm?", "+normal_high_temperature"]
 
 
-async def test_first_start_tells_nothing(
-    hass: HomeAssistant, told: Told, entry: MockConfigEntry, link: MagicMock, unit: MockModbusUnit
+async def test_first_start_reports_nothing(
+    hass: HomeAssistant, reported: Reported, entry: MockConfigEntry, link: MagicMock, unit: MockModbusUnit
 ) -> None:
-    """What is active when the ESS is set up for the first time raises no event, but is listed."""
+    """Alarms that are active when the ESS is set up for the first time raise no event, but are listed."""
     switch(unit, SMOKE)
     entry.add_to_hass(hass)
     assert await hass.config_entries.async_setup(entry.entry_id)
     await hass.async_block_till_done()
-    assert told == []
+    assert reported == []
     found = await ask(hass)
     assert [(one["key"], one["found_at_start"]) for one in found["active"]] == [("fog_alarm", True)]
 
 
 async def test_read_only(
-    hass: HomeAssistant, told: Told, loaded: MockConfigEntry, unit: MockModbusUnit, freezer: FrozenDateTimeFactory
+    hass: HomeAssistant,
+    reported: Reported,
+    loaded: MockConfigEntry,
+    unit: MockModbusUnit,
+    freezer: FrozenDateTimeFactory,
 ) -> None:
-    """Whoever only watches hears of alarms too."""
+    """A read-only ESS reports alarms too."""
     hass.config_entries.async_update_entry(loaded, options={"read_only": True})
     await hass.config_entries.async_reload(loaded.entry_id)
     assert hass.states.get("event.refu_ess_commands") is None
     switch(unit, SMOKE)
     await poll(hass, freezer)
-    assert short(told) == ["+fog_alarm"]
+    assert short(reported) == ["+fog_alarm"]
 
 
 async def ask(hass: HomeAssistant, **data: Any) -> dict[str, Any]:
@@ -317,7 +333,7 @@ async def test_one_text_everywhere(
     hass_client: ClientSessionGenerator,
     entry: MockConfigEntry,
     link: MagicMock,
-    told: Told,
+    reported: Reported,
     unit: MockModbusUnit,
     freezer: FrozenDateTimeFactory,
     language: str,

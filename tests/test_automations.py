@@ -1,7 +1,9 @@
 """Triggers and conditions in the editor and in automations."""
 
 import json
+import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,7 +37,7 @@ from custom_components.refu_ess.const import DOMAIN
 from custom_components.refu_ess.ess import Event as ControlEvent, EventKind
 from custom_components.refu_ess.trigger import TRIGGERS
 
-from .generated import INTEGRATION
+from .generated import INTEGRATION, ROOT
 from .test_alarms import HOT, INVERTER_FAULT, LEAKAGE, SMOKE, switch
 from .test_init import poll
 
@@ -54,7 +56,7 @@ def ess(loaded: MockConfigEntry, device_registry: dr.DeviceRegistry) -> str:
 
 @pytest.fixture
 def ran(hass: HomeAssistant) -> Ran:
-    """What the automations of a test passed on."""
+    """The data that the automations of a test passed on."""
     found: Ran = []
 
     async def listen(event: Event) -> None:
@@ -88,7 +90,7 @@ def when(key: str, device_id: str, **options: Any) -> dict[str, Any]:
 async def test_offered_for_the_ess(
     hass: HomeAssistant, ess: str, entity_registry: er.EntityRegistry, device_registry: dr.DeviceRegistry
 ) -> None:
-    """Whoever picks the ESS is offered its triggers, conditions and actions, and those of its battery."""
+    """Picking the ESS as the target offers its triggers, conditions and actions, and those of its battery."""
     for component in ("battery", "power"):
         await async_setup_component(hass, component, {})
     target = {"device_id": [ess]}
@@ -190,7 +192,7 @@ async def test_trace_says_why_not(
 
 @pytest.mark.parametrize("key", COMMAND_TRIGGERS)
 async def test_commands(hass: HomeAssistant, ess: str, loaded: MockConfigEntry, ran: Ran, key: str) -> None:
-    """What happens to commands fires its trigger, narrowed down by its reason."""
+    """Events of commands fire their trigger, narrowed down by their reason."""
     kind, fields = COMMAND_TRIGGERS[key]
     reasons = OPTIONS[fields["reason"]] if fields else ()
     await automate(hass, when(key, ess, **({"reason": [reasons[1]]} if reasons else {})))
@@ -360,3 +362,30 @@ async def test_home_assistant_reads_the_descriptions(
         "refu_ess.is_alarm_active",
         "refu_ess.is_setpoint_held",
     }
+
+
+PAGES = sorted(path for folder in ("triggers", "conditions") for path in (ROOT / "docs" / folder).glob("*.md"))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_page(path: Path) -> None:
+    """The page of a trigger or condition names all its options, and its example is valid."""
+    text = path.read_text()
+    kind = path.parent.name
+    described = yaml.safe_load((INTEGRATION / f"{kind}.yaml").read_text())[path.stem]
+    for field, about in described.get("fields", {}).items():
+        assert f"| `{field}` |" in text
+        if field == "reason":
+            assert all(f"`{option}`" in text for option in about["selector"]["select"]["options"])
+    english = json.loads((INTEGRATION / "translations" / "en.json").read_text())
+    assert text.startswith(f"# {kind.removesuffix('s').capitalize()}: {english[kind][path.stem]['name']}\n")
+    (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (one,) = yaml.safe_load(example)[kind]
+    assert one.pop(kind.removesuffix("s")) == f"{DOMAIN}.{path.stem}"
+    built: dict[str, Any] = {"triggers": dict(TRIGGERS), "conditions": CONDITIONS}[kind]
+    built[path.stem]._schema(one)
+
+
+def test_every_trigger_and_condition_has_a_page() -> None:
+    """One page each, as the quality scale demands."""
+    assert {path.stem for path in PAGES} == {*TRIGGERS, *CONDITIONS}

@@ -14,6 +14,7 @@ from pymodbus.exceptions import ModbusException
 from pymodbus.logging import Log
 
 from custom_components.refu_ess.connection import guard_link, modbus_params
+from custom_components.refu_ess.ess import GuardLink
 from custom_components.refu_ess.ess.link import GuardedUnit
 
 from .conftest import HOST, TCP_DATA
@@ -29,15 +30,20 @@ SERIAL_DATA = {
 }
 
 
+def link(params: ModbusTcpParams | ModbusSerialParams, unit_id: int) -> GuardLink:
+    """The link that a guard is told."""
+    return GuardLink(params=params, unit_id=unit_id, timeout_s=2.0)
+
+
 @pytest.mark.parametrize("shared", [False, True])
 def test_guard_has_a_link_of_its_own(shared: bool) -> None:
     """A guard process is told a private link, whatever link Home Assistant uses."""
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
         rtu = ModbusTcpParams(host=HOST, port=502, framer="rtu")
-    assert guard_link(TCP_DATA | {"share_connection": shared}) == (ModbusTcpParams(host=HOST, port=502), 1, 2.0)
-    assert guard_link(TCP_DATA | {"transport": "rtu_over_tcp", "share_connection": shared}) == (rtu, 1, 2.0)
+    assert guard_link(TCP_DATA | {"share_connection": shared}) == link(ModbusTcpParams(host=HOST, port=502), 1)
+    assert guard_link(TCP_DATA | {"transport": "rtu_over_tcp", "share_connection": shared}) == link(rtu, 1)
     serial = ModbusSerialParams(device="/dev/ttyUSB0", baudrate=19200, bytesize=8, parity="E", stopbits=1)
-    assert guard_link(SERIAL_DATA | {"share_connection": shared}) == (serial, 3, 2.0)
+    assert guard_link(SERIAL_DATA | {"share_connection": shared}) == link(serial, 3)
 
 
 def test_shared_rtu_over_tcp_is_a_serial_link() -> None:

@@ -481,9 +481,9 @@ async def test_soc_protection(hass: HomeAssistant, ready: MockConfigEntry, unit:
     assert refused.value.translation_key == "out_of_range_min_soc"
     assert refused.value.translation_placeholders == {"minimum": "0", "maximum": "93"}
     with pytest.raises(ServiceValidationError) as refused:
-        await set_number(hass, minimum, 92)
+        await set_number(hass, "number.refu_ess_battery_maximum_soc", 72)
     assert refused.value.translation_key == "out_of_range_max_soc"
-    assert refused.value.translation_placeholders == {"minimum": "98", "maximum": "99"}
+    assert refused.value.translation_placeholders == {"minimum": "76", "maximum": "100"}
     assert state(hass, minimum) == "70"
 
 
@@ -511,7 +511,7 @@ async def test_read_only(hass: HomeAssistant, ready: MockConfigEntry, written: l
     await hass.config_entries.async_reload(ready.entry_id)
     await hass.async_block_till_done()
     left = er.async_entries_for_config_entry(registry, ready.entry_id)
-    assert {one.domain for one in left} == {"binary_sensor", "number", "sensor"}
+    assert {one.domain for one in left} == {"binary_sensor", "event", "number", "sensor"}
     assert not [one.entity_id for one in left if "setpoint" in one.entity_id and one.domain == "number"]
     for action, data in (("set_power", {"active_power": 1000}), ("release", {}), ("reset_error", {})):
         with pytest.raises(ServiceValidationError) as refused:

@@ -20,7 +20,7 @@ from custom_components.refu_ess.ess import Severity
 from .test_init import poll, state
 
 ENABLED_BY_DEFAULT = {
-    Platform.BINARY_SENSOR: 73,
+    Platform.BINARY_SENSOR: 74,
     Platform.BUTTON: 4,
     Platform.EVENT: 2,
     Platform.NUMBER: 5,

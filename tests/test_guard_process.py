@@ -21,7 +21,7 @@ from custom_components.refu_ess.ess.guardian import LAUNCHER
 
 from .simulator import Simulator, carry_out, pseudo_terminal
 
-pytestmark = pytest.mark.usefixtures("socket_enabled")
+pytestmark = [pytest.mark.usefixtures("socket_enabled"), pytest.mark.real_guard]
 
 PARENT = Path(__file__).parent / "guard_parent.py"
 TRANSPORTS = ["tcp", "rtu_over_tcp", "serial"]

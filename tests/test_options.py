@@ -141,12 +141,12 @@ def test_bad_stored_value(option: Option, value: Any, caplog: pytest.LogCaptureF
 @pytest.mark.parametrize(
     ("stored", "found", "named"),
     [
-        ({"min_soc": 20, "charge_soc": 30}, (20, 18, 95), ["charge_soc"]),
-        ({"min_soc": 20, "max_soc": 25}, (20, 18, 95), ["max_soc"]),
-        ({"min_soc": 99}, (10, 8, 95), ["min_soc"]),
-        ({"min_soc": 91}, (10, 8, 95), ["min_soc"]),
-        ({"min_soc": 91, "max_soc": 93}, (10, 8, 95), ["max_soc", "min_soc"]),
-        ({"min_soc": 91, "charge_soc": 50}, (10, 8, 95), ["min_soc", "charge_soc"]),
+        ({"min_soc": 20, "charge_soc": 30}, (20, 18, 100), ["charge_soc"]),
+        ({"min_soc": 20, "max_soc": 25}, (20, 18, 100), ["max_soc"]),
+        ({"min_soc": 99}, (10, 8, 100), ["min_soc"]),
+        ({"min_soc": 96}, (10, 8, 100), ["min_soc"]),
+        ({"min_soc": 91, "max_soc": 93}, (10, 8, 100), ["max_soc", "min_soc"]),
+        ({"min_soc": 96, "charge_soc": 50}, (10, 8, 100), ["min_soc", "charge_soc"]),
         ({"min_soc": 20, "charge_soc": 20, "max_soc": 26}, (20, 20, 26), []),
     ],
 )
@@ -169,8 +169,7 @@ async def test_entry_loads_with_every_option_bad(hass: HomeAssistant, caplog: py
     await hass.async_block_till_done()
     assert entry.state is ConfigEntryState.LOADED
     for option in OPTIONS:
-        # Nothing reads the guard's option before power is commanded.
-        assert caplog.text.count(f"the option {option.key} is 'broken'") == (0 if option is options.GUARD else 1)
+        assert caplog.text.count(f"the option {option.key} is 'broken'") == 1
     assert "Traceback" not in caplog.text
 
 

@@ -104,7 +104,7 @@ async def test_by_entity_that_is_off(
 
 
 async def test_refused(hass: HomeAssistant, second: MockConfigEntry, asked: list[str]) -> None:
-    """What does not name exactly one ESS is refused, and says which there are."""
+    """A call that does not mean exactly one ESS is refused, and says which there are."""
     err = await refused(hass)
     assert err.translation_key == "several_ess"
     assert err.translation_placeholders == {"names": "Cellar, REFU ESS"}

@@ -82,8 +82,9 @@ async def test_what_explains_comes_first(hass: HomeAssistant, loaded: MockConfig
     unit.input[0x140] = 1 << 8
     await loaded.runtime_data.async_refresh()
     await hass.async_block_till_done()
-    assert order[-2:] == ["binary_sensor.refu_ess_contactor_problem", "binary_sensor.refu_ess_fault"]
-    assert len(order) == 5
+    last = ["binary_sensor.refu_ess_contactor_problem", "binary_sensor.refu_ess_fault", "event.refu_ess_alarms"]
+    assert order[-3:] == last
+    assert len(order) == 6
 
 
 async def test_one_that_raises_stops_no_other(
@@ -125,7 +126,7 @@ async def test_a_block_read_between_polls(hass: HomeAssistant, loaded: MockConfi
     """What a command reads back is shown at once."""
     unit.holding[0x203] = 100
     await loaded.runtime_data.device.async_read(("total_setpoints",))
-    assert state(hass, "sensor.refu_ess_active_power_setpoint_read_back") == "10.0"
+    assert state(hass, "sensor.refu_ess_active_power_setpoint_readback") == "10.0"
 
 
 async def test_a_failed_poll_is_a_change(hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit) -> None:
@@ -153,7 +154,7 @@ async def test_settings_that_never_answer(
     freezer: FrozenDateTimeFactory,
     address: int,
 ) -> None:
-    """H7: a setting block that brings no answer is unavailable alone, at set-up and later."""
+    """A setting block that brings no answer is unavailable alone, at set-up and later."""
     unit.fail_read(address, ModbusTimeoutError("late"))
     entry.add_to_hass(hass)
     assert await hass.config_entries.async_setup(entry.entry_id)
@@ -161,7 +162,7 @@ async def test_settings_that_never_answer(
     assert entry.state is ConfigEntryState.LOADED
     await poll(hass, freezer, 3)
     assert state(hass, "sensor.refu_ess_active_power") == "25.0"
-    shown = state(hass, "sensor.refu_ess_active_power_setpoint_read_back")
+    shown = state(hass, "sensor.refu_ess_active_power_setpoint_readback")
     assert (shown == STATE_UNAVAILABLE) is (address == 0x203)
 
 

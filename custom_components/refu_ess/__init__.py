@@ -53,7 +53,8 @@ async def async_setup_entry(hass: HomeAssistant, entry: RefuEssConfigEntry) -> b
         coordinator.commander.async_report_guard(report)
     await coordinator.alarms.async_load()
     await coordinator.async_config_entry_first_refresh()
-    entry.async_on_unload(coordinator.alarms.async_follow(coordinator))
+    coordinator.alarms.async_follow(coordinator)
+    entry.async_on_unload(coordinator.alarms.async_unfollow)
     registered = dr.async_get(hass).async_get_or_create(config_entry_id=entry.entry_id, **ess_device_info(coordinator))
     coordinator.device_id = registered.id
     _remove_absent_groups(hass, entry, device.site.battery_groups)
@@ -100,12 +101,14 @@ def _remove_absent_controls(hass: HomeAssistant, entry: RefuEssConfigEntry, cont
 async def async_unload_entry(hass: HomeAssistant, entry: RefuEssConfigEntry) -> bool:
     """End the lease and remove the entities; the link closes by itself."""
     await entry.runtime_data.commander.async_shut_down()
-    await entry.runtime_data.alarms.async_save()
-    return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
+    if unloaded := await hass.config_entries.async_unload_platforms(entry, PLATFORMS):
+        await entry.runtime_data.alarms.async_close()
+    return unloaded
 
 
 async def async_remove_entry(hass: HomeAssistant, entry: RefuEssConfigEntry) -> None:
-    """Take back what was said about this ESS."""
-    async_delete_issues(hass, entry)
-    await Memory(hass, entry.entry_id).async_remove()
+    """Delete the issues and files of this ESS; a zero that could not be written stays an issue."""
+    memory = Memory(hass, entry.entry_id)
+    async_delete_issues(hass, entry, zero_owed=(await memory.async_load()).zero is not None)
+    await memory.async_remove()
     await AlarmMemory(hass, entry.entry_id).async_remove()

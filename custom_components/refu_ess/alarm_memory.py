@@ -17,18 +17,18 @@ from .updates import PictureCoordinator
 
 STORAGE_VERSION = 1
 SAVE_DELAY_SECONDS = 10.0
-"""What a crash takes away is found again at the next start."""
+"""Changes that a crash takes away are found again at the next start."""
 
 type ChangeListener = Callable[[AlarmChange], None]
 
 
 def event_type(change: AlarmChange) -> str:
-    """Return the type of the event that tells of a change."""
+    """Return the type of the event that reports a change."""
     return ALARM_RAISED if change.raised else ALARM_CLEARED
 
 
 class AlarmMemory:
-    """The alarms of one ESS: active since when, raised and cleared, and whoever wants to know."""
+    """The memory of the alarms of one ESS, its file, and its listener."""
 
     def __init__(self, hass: HomeAssistant, entry_id: str) -> None:
         """Take the config entry that it belongs to."""
@@ -42,7 +42,7 @@ class AlarmMemory:
         self._waiting: deque[AlarmChange] = deque(maxlen=CHANGES_KEPT)
         """Changes that the listener has not been called with yet."""
         self._listener: ChangeListener | None = None
-        self._cancel_start: CALLBACK_TYPE | None = None
+        self._cancel_follow: CALLBACK_TYPE | None = None
         self._started = False
 
     async def async_load(self) -> None:
@@ -51,11 +51,23 @@ class AlarmMemory:
         self._log = AlarmLog.from_dict(await self._store.async_load())
 
     @callback
-    def async_follow(self, coordinator: PictureCoordinator) -> CALLBACK_TYPE:
-        """Compare what was read with what is remembered, now and with each picture; returns how to stop that."""
+    def async_follow(self, coordinator: PictureCoordinator) -> None:
+        """Compare the readings with the memory, now and with each picture."""
         self._coordinator = coordinator
         self._observe()
-        return coordinator.async_add_listener(self._observe, [entry.key for entry in ALARMS])
+        self._cancel_follow = coordinator.async_add_listener(self._observe, [entry.key for entry in ALARMS])
+
+    @callback
+    def async_unfollow(self) -> None:
+        """Stop comparing."""
+        if self._cancel_follow is not None:
+            self._cancel_follow()
+            self._cancel_follow = None
+
+    async def async_close(self) -> None:
+        """Stop comparing and write the file, which the next run reads at once."""
+        self.async_unfollow()
+        await self._store.async_save(self._to_save())
 
     @property
     def _picture(self) -> Picture:
@@ -77,10 +89,6 @@ class AlarmMemory:
         self._saving = False
         return self._log.as_dict()
 
-    async def async_save(self) -> None:
-        """Write it now."""
-        await self._store.async_save(self._to_save())
-
     async def async_remove(self) -> None:
         """Forget everything."""
         await self._store.async_remove()
@@ -89,7 +97,7 @@ class AlarmMemory:
 
     @callback
     def async_listen(self, listener: ChangeListener) -> CALLBACK_TYPE:
-        """Call `listener` with each change, with those that nobody has heard first; returns how to stop that.
+        """Call `listener` with each change, beginning with those that are still waiting; returns how to stop that.
 
         It is called after the entities have shown the picture that the change was seen in, and not before
         automations listen.
@@ -120,7 +128,7 @@ class AlarmMemory:
         while self._waiting and self._listener is not None:
             self._listener(self._waiting.popleft())
 
-    # What is remembered, as data
+    # The memory as data
 
     def change_as_data(self, change: AlarmChange) -> dict[str, Any]:
         """Return a change with the facts of its alarm, times in ISO 8601 and durations in seconds."""

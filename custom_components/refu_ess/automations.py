@@ -1,4 +1,4 @@
-"""What triggers and conditions can be narrowed down to; their lists in the editor are generated from these."""
+"""The choices that narrow triggers and conditions down; their lists in the editor are generated from these."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,17 +1,39 @@
 """Binary sensors: every labelled bit, and the conditions that sum them up."""
 
+from dataclasses import dataclass
 from typing import override
 
-from homeassistant.components.binary_sensor import BinarySensorEntity
+from homeassistant.components.binary_sensor import (
+    BinarySensorDeviceClass,
+    BinarySensorEntity,
+    BinarySensorEntityDescription,
+)
+from homeassistant.const import EntityCategory
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .coordinator import RefuEssConfigEntry
-from .describe import BINARY_SENSORS, RefuEssBinarySensorDescription
+from .describe import BINARY_SENSORS, Placed, RefuEssBinarySensorDescription
 from .entity import RefuEssEntity, Shown
-from .ess import Severity
+from .ess import Part, Severity
 
 PARALLEL_UPDATES = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectionDescription(Placed, BinarySensorEntityDescription):
+    """The connection to the device."""
+
+
+CONNECTION = ConnectionDescription(
+    key="connection",
+    translation_key="connection",
+    device_class=BinarySensorDeviceClass.CONNECTIVITY,
+    entity_category=EntityCategory.DIAGNOSTIC,
+    part=Part.ESS,
+    needs=("system_state", "soc"),
+)
+"""It needs a channel of each input block: the device is connected if it answers either."""
 
 
 async def async_setup_entry(
@@ -24,6 +46,7 @@ async def async_setup_entry(
         for description in BINARY_SENSORS
         if (description.group or 0) <= coordinator.device.site.battery_groups
     )
+    async_add_entities([RefuEssConnection(coordinator, CONNECTION)])
 
 
 class RefuEssBinarySensor(RefuEssEntity, BinarySensorEntity):
@@ -37,6 +60,26 @@ class RefuEssBinarySensor(RefuEssEntity, BinarySensorEntity):
         value: bool | None = self.coordinator.data.values[description.key]
         inverted = description.entry is not None and description.entry.bit.severity is Severity.READY
         return Shown(True, not value if inverted and value is not None else value)
+
+    @property
+    @override
+    def is_on(self) -> bool | None:
+        value: bool | None = self._shown.value
+        return value
+
+
+class RefuEssConnection(RefuEssEntity, BinarySensorEntity):
+    """The connection to the device. It is always available, so that automations can alert on it."""
+
+    entity_description: ConnectionDescription
+
+    @override
+    def _look(self) -> Shown:
+        return self._read()
+
+    @override
+    def _read(self) -> Shown:
+        return Shown(True, any(map(self.coordinator.data.available, self.entity_description.needs)))
 
     @property
     @override

@@ -37,7 +37,7 @@ class AlarmIsActive(EntityConditionBase):
     )
 
     def __init__(self, hass: HomeAssistant, config: ConditionConfig) -> None:
-        """Take what the condition is narrowed down to."""
+        """Narrow the condition down to the chosen options."""
         super().__init__(hass, config)
         options = config.options or {}
         self._wanted = frozenset(
@@ -63,7 +63,7 @@ class AlarmIsActive(EntityConditionBase):
 
 
 class SetpointIsHeld(EntityConditionBase):
-    """Looks at the limiting factor, which tells whether a setpoint is held."""
+    """Looks at the limiting factor, which shows whether a setpoint is held."""
 
     _domain_specs = SENSORS
 

@@ -1,11 +1,12 @@
 """Polls the device and tells the entities."""
 
 import logging
+from asyncio import Task
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import override
 
-from homeassistant.config_entries import ConfigEntry
+from homeassistant.config_entries import ConfigEntry, ConfigEntryState
 from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
 from homeassistant.helpers.event import async_call_later
 from modbus_connection import ModbusError
@@ -14,8 +15,8 @@ from .alarm_memory import AlarmMemory
 from .commander import Commander, now
 from .const import CONTROL_INTERVAL_SECONDS
 from .errors import update_failed
-from .ess import Controller, Record, RefuEss
-from .guarding import guard_of
+from .ess import Controller, GuardReport, Record, RefuEss
+from .guarding import async_take_report, guard_of
 from .issues import Issues
 from .memory import Memory
 from .options import control_settings_of, is_per_phase, is_read_only, poll_interval_of, soc_settings_of
@@ -49,7 +50,7 @@ class RefuEssCoordinator(PictureCoordinator):
             read_only=is_read_only(entry),
             record=record,
             keep=memory.async_save,
-            guard=guard_of(hass, entry, per_phase=per_phase),
+            guard=guard_of(hass, entry, per_phase=per_phase, on_acted=self._guard_acted),
         )
         if record.soc_protection:
             controller.soc_settings = soc_settings_of(device.site)
@@ -60,6 +61,7 @@ class RefuEssCoordinator(PictureCoordinator):
         """The ESS in the device registry, once it is registered."""
         self._failed_blocks: set[str] = set()
         self._shown: tuple[object, ...] = ()
+        self._taking: Task[GuardReport | None] | None = None
         self._cancel_beat: CALLBACK_TYPE | None = None
         entry.async_on_unload(self._stop_beat)
 
@@ -75,6 +77,17 @@ class RefuEssCoordinator(PictureCoordinator):
             self._note_control()
             self._schedule_beat(began)
         self._log_block_changes()
+
+    @callback
+    def _guard_acted(self, report: GuardReport) -> None:
+        """Report what a guard did while this process hung, and delete its file: it is no news at the next start."""
+        if self.config_entry.state is not ConfigEntryState.LOADED:
+            return  # it took over from a way out that failed: the next setup finds the file
+        self.commander.async_report_guard(report)
+        taking = async_take_report(self.hass, self.config_entry.entry_id)
+        self._taking = self.config_entry.async_create_background_task(
+            self.hass, taking, "REFU ESS: report of the guard"
+        )
 
     # The beat of control. The coordinator polls only for listeners, and only if its user wants polling; a lease must
     # end, and a debt must be paid, without either.

@@ -69,7 +69,7 @@ class RefuEssNumberDescription(Placed, NumberEntityDescription):
 
 @dataclass(frozen=True, kw_only=True)
 class RefuEssEventDescription(Placed, EventEntityDescription):
-    """An event tells what happened to several channels or bits."""
+    """An event reports changes of several channels or bits."""
 
 
 MEASUREMENT = {"state_class": SensorStateClass.MEASUREMENT}

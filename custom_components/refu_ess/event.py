@@ -1,4 +1,4 @@
-"""Events: what happens to alarms and to commands, for the logbook and for automations."""
+"""Events of alarms and commands, for the logbook and for automations."""
 
 from dataclasses import dataclass
 from typing import override
@@ -73,15 +73,15 @@ class RefuEssAlarmEvent(RefuEssEntity, EventEntity):
 
     @override
     def _look(self) -> Shown:
-        # Alarms of the block that is read are told of while the other block is not.
+        # Alarms of one block are reported while the other block cannot be read.
         return Shown(any(self.coordinator.data.available(key) for key in self.entity_description.needs))
 
     @override
     async def async_added_to_hass(self) -> None:
         await super().async_added_to_hass()
-        self.async_on_remove(self.coordinator.alarms.async_listen(self._tell))
+        self.async_on_remove(self.coordinator.alarms.async_listen(self._report))
 
     @callback
-    def _tell(self, change: AlarmChange) -> None:
+    def _report(self, change: AlarmChange) -> None:
         self._trigger_event(event_type(change), self.coordinator.alarms.change_as_data(change))
         self.async_write_ha_state()

@@ -1,5 +1,6 @@
 """The guard process of one ESS: how it reaches the device, and the report that it leaves."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from homeassistant.config_entries import ConfigEntry
@@ -16,11 +17,15 @@ def report_path(hass: HomeAssistant, entry_id: str) -> Path:
     return Path(hass.config.path(".storage", f"{DOMAIN}.{entry_id}.guard"))
 
 
-def guard_of(hass: HomeAssistant, entry: ConfigEntry, *, per_phase: bool) -> Guard:
+def guard_of(
+    hass: HomeAssistant, entry: ConfigEntry, *, per_phase: bool, on_acted: Callable[[GuardReport], None]
+) -> Guard:
     """Return the guard of an entry; it opens a connection of its own when it has to act."""
     if not guard_wanted(entry):
         return NoGuard()
-    return Guardian(guard_link(entry.data), per_phase=per_phase, report_path=report_path(hass, entry.entry_id))
+    return Guardian(
+        guard_link(entry.data), per_phase=per_phase, report_path=report_path(hass, entry.entry_id), on_acted=on_acted
+    )
 
 
 async def async_take_report(hass: HomeAssistant, entry_id: str) -> GuardReport | None:

@@ -137,7 +137,8 @@ def _text(value: object) -> str:
 
 
 @callback
-def async_delete_issues(hass: HomeAssistant, entry: ConfigEntry) -> None:
-    """Take everything back: the ESS is gone."""
+def async_delete_issues(hass: HomeAssistant, entry: ConfigEntry, *, zero_owed: bool) -> None:
+    """Delete the issues of an ESS that is removed, but not that of a `zero_owed`: the device may still hold power."""
     for kind in EVERY_ISSUE:
-        ir.async_delete_issue(hass, DOMAIN, issue_id(kind, entry))
+        if kind != ISSUE_ZERO_OWED or not zero_owed:
+            ir.async_delete_issue(hass, DOMAIN, issue_id(kind, entry))

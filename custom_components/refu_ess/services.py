@@ -1,6 +1,5 @@
 """The actions: set or preview power, release it, reset an error. They are registered once and name their ESS."""
 
-from datetime import timedelta
 from typing import Any
 
 import voluptuous as vol
@@ -26,8 +25,6 @@ ATTR_DURATION = "duration"
 ATTR_FORCE = "force"
 PHASES = ("l1", "l2", "l3")
 
-MAXIMUM_DURATION = timedelta(days=1)
-"""Whoever wants power for longer asks again: a forgotten setpoint must end."""
 POWER = vol.All(vol.Coerce(float), vol.Range(min=POWER_RANGE.minimum, max=POWER_RANGE.maximum))
 TARGET = {vol.Optional(ATTR_CONFIG_ENTRY_ID): cv.string}
 
@@ -42,9 +39,7 @@ PREVIEW_POWER = vol.Schema(
 )
 SET_POWER = PREVIEW_POWER.extend(
     {
-        vol.Optional(ATTR_DURATION): vol.All(
-            cv.positive_time_period, vol.Range(min=timedelta(seconds=1), max=MAXIMUM_DURATION)
-        ),
+        vol.Optional(ATTR_DURATION): cv.positive_time_period,
     }
 )
 RELEASE = vol.Schema(TARGET)

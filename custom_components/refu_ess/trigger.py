@@ -39,7 +39,7 @@ class EventTrigger(StatelessEntityTriggerBase):
     _event_type: ClassVar[str]
 
     def __init__(self, hass: HomeAssistant, config: TriggerConfig) -> None:
-        """Take what the trigger is narrowed down to."""
+        """Narrow the trigger down to the chosen options."""
         super().__init__(hass, config)
         self._wanted: dict[str, list[str]] = {field: wanted for field, wanted in self._options.items() if wanted}
 

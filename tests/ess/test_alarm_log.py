@@ -75,13 +75,13 @@ def test_many_at_once_in_order(log: AlarmLog) -> None:
 
 
 def test_flapping_loses_nothing(log: AlarmLog) -> None:
-    """An alarm that flaps at each reading is told of each time, and pushes nothing else out of the history."""
+    """An alarm that flaps at each reading is reported each time, and pushes nothing else out of the history."""
     log.observe(seen(SMOKE), 101.0)
-    told = [change for n in range(2000) for change in log.observe(seen(SMOKE, *[FAULT] * (n % 2)), 102.0 + n)]
-    assert len(told) == 1999
+    reported = [change for n in range(2000) for change in log.observe(seen(SMOKE, *[FAULT] * (n % 2)), 102.0 + n)]
+    assert len(reported) == 1999
     assert len(log.history) == 1 + CHANGES_KEPT_PER_ALARM
     assert short(log.history)[0] == f"+{SMOKE}"
-    assert log.history[-1] == told[-1]
+    assert log.history[-1] == reported[-1]
 
 
 def test_history_is_bounded(log: AlarmLog) -> None:
@@ -92,8 +92,8 @@ def test_history_is_bounded(log: AlarmLog) -> None:
     assert log.history[-1].at == 129.0
 
 
-def test_first_reading_ever_tells_nothing() -> None:
-    """What is active when nothing is remembered is active since it was seen, and raised no event."""
+def test_first_reading_ever_changes_nothing() -> None:
+    """Alarms that are active when nothing is remembered are active since they were seen, and are no change."""
     log = AlarmLog()
     assert log.observe(seen(unknown=KEYS), 90.0) == ()
     assert log.observe(seen(FAULT), 100.0) == ()
@@ -103,8 +103,8 @@ def test_first_reading_ever_tells_nothing() -> None:
     assert (cleared.since, cleared.duration_s) == (100.0, None)  # it may have begun much earlier
 
 
-def test_restart_tells_what_is_new(log: AlarmLog) -> None:
-    """After a restart only what differs from what was remembered is told of, as found at the start."""
+def test_restart_finds_differences(log: AlarmLog) -> None:
+    """After a restart only differences from the remembered alarms are changes, marked as found at the start."""
     log.observe(seen(FAULT, WARNING), 110.0)
     log = restarted(log)
     assert short(log.observe(seen(FAULT, SMOKE), 200.0)) == [f"+{SMOKE}?", f"-{WARNING}?"]
@@ -144,13 +144,13 @@ def test_a_clock_set_back_gives_no_duration(log: AlarmLog) -> None:
 
 @pytest.mark.parametrize("stored", [None, [], "text", 7, {}, {"active": "x"}, {"history": []}])
 def test_nothing_useful_stored(stored: object) -> None:
-    """What cannot be understood at all is as good as nothing."""
+    """A stored log that cannot be understood at all is as good as none."""
     log = AlarmLog.from_dict(stored)
     assert log.observe(seen(FAULT), 100.0) == ()
 
 
 def test_stored_by_another_version(log: AlarmLog) -> None:
-    """What can be understood of a stored log is kept, the rest is left out."""
+    """Of a stored log, the parts that can be understood are kept and the rest is left out."""
     log.observe(seen(FAULT), 110.0)
     stored = log.as_dict()
     assert stored["version"] == 1
@@ -206,22 +206,22 @@ READINGS = st.lists(
 @settings(max_examples=300)
 @given(READINGS)
 def test_changes_add_up(readings: list[tuple[frozenset[str], frozenset[str], bool]]) -> None:
-    """Whatever happens, with gaps and restarts: what was told adds up to what is active, each alarm by turns."""
+    """Through gaps and restarts, the changes add up to the active alarms, and each alarm alternates."""
     log = AlarmLog()
     log.observe(seen(), 0.0)
-    told: defaultdict[str, list[bool]] = defaultdict(list)
+    reported: defaultdict[str, list[bool]] = defaultdict(list)
     truth: dict[str, bool] = dict.fromkeys(FEW, False)
     for n, (active, unknown, restart) in enumerate(readings, 1):
         if restart:
             log = restarted(log)
         changes = log.observe(seen(*active - unknown, unknown=unknown), float(n))
         for change in changes:
-            told[change.key].append(change.raised)
+            reported[change.key].append(change.raised)
         expected = {key: key in active for key in FEW if key not in unknown and truth[key] != (key in active)}
         assert {change.key: change.raised for change in changes} == expected
         truth |= expected
         assert {one.key for one in log.active} == {key for key, value in truth.items() if value}
-    for turns in told.values():
+    for turns in reported.values():
         assert turns == [n % 2 == 0 for n in range(len(turns))]
 
 

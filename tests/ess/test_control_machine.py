@@ -1,6 +1,7 @@
 """The controller over an unruly device: any order of commands, losses, other systems, crashes and clocks.
 
-Whatever happens, the invariants of the hazards hold. `REFU_ESS_EXAMPLES` sets how many courses are tried.
+Whatever happens, the invariants of the hazards hold. `REFU_ESS_EXAMPLES` sets how many courses are tried,
+`REFU_ESS_STEPS` how long each is, and `REFU_ESS_SHRINK` that a failing one is made as short as possible.
 """
 
 import asyncio
@@ -36,13 +37,14 @@ from tests.registers import (
     OPERATION_MODE,
     REACTIVE_SETPOINT,
     REACTIVE_SETPOINT_L1,
+    RUNNING,
     SOC,
     STANDBY,
     WORK_STATE,
     power_of,
 )
 
-from .unruly import COMMANDS, SETPOINTS, UNREADABLE, Trouble, UnrulyEss, Wire
+from .unruly import COMMANDS, SETPOINTS, UNREADABLE, Author, Trouble, UnrulyEss, Wire
 from .virtual_time import VirtualLoop
 
 ORPHANED_S = 15
@@ -56,6 +58,13 @@ ADDRESSES = {
 IDLE_S = 10
 WATTS = st.sampled_from([-100_000, -20_000, -500, 3000, 20_000, 45_600, 100_000])
 VARS = st.sampled_from([0, 0, 5000, -20_000])
+COMMAND = {
+    "kind": st.sampled_from([0, 1, 2, 3, 3, 3, 3]),
+    "watts": WATTS,
+    "var": VARS,
+    "seconds": st.sampled_from([None, 5, 60]),
+}
+TROUBLE = {"skipped": st.integers(0, 14), "troubles": st.lists(st.sampled_from(Trouble), min_size=1, max_size=3)}
 
 
 class Disk:
@@ -160,9 +169,11 @@ class ControlMachine(RuleBasedStateMachine):
             ]
         ),
         guarded=st.booleans(),
+        recovering=st.booleans(),
     )
-    def begin(self, *, per_phase: bool, late_s: float, shape: Any, guarded: bool) -> None:
+    def begin(self, *, per_phase: bool, late_s: float, shape: Any, guarded: bool, recovering: bool) -> None:
         """Choose a device, and start for the first time."""
+        self.disk.stored = Record(fault_recovery=recovering).as_dict()
         self.per_phase = per_phase
         self.ess.late_s, self.ess.shape = late_s, shape
         self.guarded = guarded
@@ -251,6 +262,8 @@ class ControlMachine(RuleBasedStateMachine):
         """Count for how long power of ours has had no holder, and a reset no end, over a working link."""
         held = self.controller.lease.lease is not None
         ours = self.ess.ours()
+        if not ours and not self.ess.holding.get(ERROR_RESET) and not self.ess.power_is_coming():
+            self.recording_lost = False
         if troubled or self.recording_lost or held or not ours:
             self.orphaned_s = 0
         else:
@@ -387,18 +400,104 @@ class ControlMachine(RuleBasedStateMachine):
                 asked = Power.total(watts, var, self.phases)
                 return controller.async_set_power(asked, owner="user", duration_s=seconds)
 
-    COMMAND = {
-        "kind": st.sampled_from([0, 1, 2, 3, 3, 3, 3]),
-        "watts": WATTS,
-        "var": VARS,
-        "seconds": st.sampled_from([None, 5, 60]),
-    }
+    def all_is_well(self) -> None:
+        """The system runs, and is seen running."""
+        self.ess.dead = self.disk.failing = False
+        self.ess.troubles.clear()
+        self.foreign_w = None
+        if self.ess.input[SOC] != 50:
+            self.ess.input[SOC] = 50
+        for block in ADDRESSES.values():
+            if self.ess.held(block[0]).author is Author.ANOTHER:
+                self.ess.put(block[0], 0)
+        self.loop.run(self.live(3))
+        if self.ess.state != RUNNING:
+            self.ess.cure(alone=True)
+            self.loop.run(self.live(14))
+            if self.ess.state == STANDBY:
+                self.ess.start_at_panel()
+                self.user_stopped = False
+            self.loop.run(self.live(8))
 
     @precondition(lambda self: self.running)
-    @rule(**COMMAND)
-    def user_commands(self, kind: int, watts: float, var: float, seconds: float | None) -> None:
+    @rule(**COMMAND, well=st.booleans())
+    def user_commands(self, kind: int, watts: float, var: float, seconds: float | None, *, well: bool) -> None:
         """A command for power runs to its end."""
+        if well:
+            self.all_is_well()
         self.run(self.command(kind, watts, var, seconds))
+
+    @precondition(lambda self: self.running)
+    @rule(**COMMAND, **TROUBLE)
+    def command_meets_trouble(
+        self, kind: int, watts: float, var: float, seconds: float | None, skipped: int, troubles: list[Trouble]
+    ) -> None:
+        """At any of its requests, or right after it."""
+        self.all_is_well()
+        self.ess.troubles.extend([None] * skipped + troubles)
+        with suppress(RuntimeError):
+            self.run(self.command(kind, watts, var, seconds))
+        self.loop.run(self.live(3))
+
+    @precondition(lambda self: self.running)
+    @rule(watts=WATTS, **TROUBLE)
+    def release_meets_trouble(self, watts: float, skipped: int, troubles: list[Trouble]) -> None:
+        """At any of its requests, or right after it."""
+        self.all_is_well()
+        self.run(self.command(3, watts, 0, None))
+        self.loop.run(self.live(3))
+        self.ess.troubles.extend([None] * (skipped // 3) + troubles)
+        with suppress(RuntimeError):
+            self.run(self.controller.async_release())
+        self.loop.run(self.live(2))
+
+    @precondition(lambda self: self.running)
+    @rule(skipped=st.integers(0, 12), troubles=st.lists(st.sampled_from([None, *Trouble]), min_size=1, max_size=8))
+    def reset_meets_trouble(self, skipped: int, troubles: list[Trouble | None]) -> None:
+        """At any of its requests, up to its end."""
+        self.all_is_well()
+        self.ess.fail()
+        self.loop.run(self.live(2))
+        self.ess.troubles.extend([None] * skipped + troubles)
+        self.resetting_forced = True
+        with suppress(RuntimeError):
+            self.run(self.controller.async_begin_reset(forced=True))
+        self.smoked = False
+        self.loop.run(self.live(4))
+        self.resetting_forced = False
+
+    @precondition(lambda self: self.running)
+    @rule(
+        stopped_after=st.none() | st.integers(0, 60),
+        cured_after=st.integers(0, 60),
+        alone=st.booleans(),
+        smoke_after=st.none() | st.none() | st.integers(0, 60),
+        leftover=st.none() | st.none() | WATTS,
+    )
+    def fault_of_a_running_system(
+        self,
+        stopped_after: int | None,
+        cured_after: int,
+        smoke_after: int | None,
+        leftover: float | None,
+        *,
+        alone: bool,
+    ) -> None:
+        """A recovery, perhaps, with a STOP, smoke or a leftover in between."""
+        self.all_is_well()
+        self.loop.run(self.live(12))
+        self.ess.fail()
+        for second in range(75):
+            self.loop.run(self.live(1))
+            if second == stopped_after:
+                self.user_stops_the_system()
+            if second == smoke_after and not self.ess.dead:
+                self.smoke(on=True)
+                self.smoke(on=False)
+            if second == cured_after:
+                self.ess.cure(alone=alone)
+                if leftover is not None:
+                    self.ess.put(ADDRESSES[self.phases][0], leftover)
 
     @precondition(lambda self: self.running)
     @rule(**COMMAND, after=st.integers(0, 60), again=st.booleans())
@@ -510,7 +609,7 @@ class ControlMachine(RuleBasedStateMachine):
     def a_later_request_fails(self, skipped: int, trouble: Trouble) -> None:
         """Only the write of a command, for one."""
         self.ess.troubles.clear()
-        self.ess.troubles.extend([None] * skipped + [trouble])  # type: ignore[list-item]
+        self.ess.troubles.extend([None] * skipped + [trouble])
 
     @rule(dead=st.booleans())
     def cable(self, *, dead: bool) -> None:
@@ -552,6 +651,7 @@ class ControlMachine(RuleBasedStateMachine):
         """The system faults."""
         self.ess.fail()
         self.loop.run(self.live(2))
+        self.ess.cure(alone=False)
 
     @rule(alone=st.booleans())
     def fault_is_cured(self, *, alone: bool) -> None:
@@ -583,10 +683,15 @@ class ControlMachine(RuleBasedStateMachine):
         self.loop.run(self.live(1))
         self.ess.put(ADDRESSES[1 if self.per_phase else 3][0], 0)
 
-    @rule(watts=st.none() | WATTS)
-    def another_system_writes_every_second(self, watts: float | None) -> None:
+    @rule(watts=st.none() | WATTS, holding=st.none() | WATTS)
+    def another_system_writes_every_second(self, watts: float | None, holding: float | None) -> None:
         """Or no longer does."""
+        if holding is not None and self.running:
+            self.all_is_well()
+            self.run(self.command(3, holding, 0, None))
+            self.loop.run(self.live(5))
         self.foreign_w = watts
+        self.loop.run(self.live(9))
 
     @rule()
     def system_is_started_at_the_panel(self) -> None:
@@ -619,9 +724,14 @@ class ControlMachine(RuleBasedStateMachine):
         record=st.sampled_from(["kept", "kept", "kept", "lost", "broken"]),
         switched=st.sampled_from([False, False, False, True]),
         away=st.sampled_from([0, 5, 600]),
+        holding=st.none() | WATTS,
     )
-    def crash(self, *, record: str, switched: bool, away: int) -> None:
+    def crash(self, *, record: str, switched: bool, away: int, holding: float | None) -> None:
         """The process is gone without a word, for some time."""
+        if holding is not None:
+            self.all_is_well()
+            self.run(self.command(3, holding, 0, None))
+            self.loop.run(self.live(2))
         self.wire.cut, self.running = True, False
         self.loop.run(self.wait_until(self.loop.time() + away))
         self.back(record=record, switched=switched)
@@ -651,9 +761,19 @@ class ControlMachine(RuleBasedStateMachine):
         self.back(record=record, switched=False)
 
     @precondition(lambda self: self.running)
-    @rule(switched=st.sampled_from([False, False, True]), during=st.booleans(), watts=WATTS)
-    def shut_down(self, *, switched: bool, during: bool, watts: float) -> None:
+    @rule(
+        switched=st.sampled_from([False, False, True]),
+        during=st.booleans(),
+        watts=WATTS,
+        troubles=st.none() | st.lists(st.sampled_from(Trouble), max_size=8),
+    )
+    def shut_down(self, *, switched: bool, during: bool, watts: float, troubles: list[Trouble] | None) -> None:
         """In time, also in the middle of a command, and start again."""
+        if troubles is not None:
+            self.all_is_well()
+            self.run(self.command(3, watts, 0, None))
+            self.loop.run(self.live(2))
+            self.ess.troubles.extend(troubles)
 
         async def both() -> None:
             command = asyncio.create_task(self.command(3, watts, 0, None)) if during else None
@@ -703,7 +823,7 @@ class ControlMachine(RuleBasedStateMachine):
         self.record_covers_what_the_device_holds()
 
 
-EXAMPLES = int(os.environ.get("REFU_ESS_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("REFU_ESS_EXAMPLES", "80"))
 NO_SHRINKING = (Phase.explicit, Phase.reuse, Phase.generate)
 ControlMachine.TestCase.settings = examples(
     max_examples=EXAMPLES,

@@ -486,6 +486,7 @@ def test_main_on_pipes(bench: Bench) -> None:
 
 # The parent's side
 
+pytestmark = pytest.mark.real_guard
 LINK = GuardLink(params=ModbusTcpParams(host="192.0.2.10"), unit_id=1, timeout_s=2.0)
 READY_SCRIPT = "read orders; echo ready"
 

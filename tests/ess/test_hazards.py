@@ -19,6 +19,7 @@ from custom_components.refu_ess.ess import (
     End,
     EventKind,
     Limit,
+    OutOfRangeError,
     Power,
     Record,
     Refusal,
@@ -26,6 +27,7 @@ from custom_components.refu_ess.ess import (
     SocSettings,
     WorkState,
     WriteFailedError,
+    lease,
 )
 from custom_components.refu_ess.ess.record import OwedZero
 from custom_components.refu_ess.ess.setpoint import Envelope
@@ -245,6 +247,88 @@ async def test_h2_another_system_is_noticed_by_an_automation_that_commands_every
     assert made.told(EventKind.FOREIGN_WRITER)
 
 
+async def test_h2_what_another_system_does_not_write_is_zeroed(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """It takes over active power; our reactive power would stay on for good."""
+    made = await bench()
+    await made.power(20_000, 5000)
+    write_every_second(made, unit, -50_000)
+    await made.poll(12)
+    assert made.controller.lease.last_end is End.FOREIGN_WRITER
+    assert made.holds(-50_000, 0)
+    assert len(made.told(EventKind.FOREIGN_WRITER)) == 1
+    made.taken()
+    await made.poll(20)
+    assert made.written == []
+    assert not made.controller.busy
+
+
+async def test_h2_phases_that_another_system_does_not_write_are_zeroed(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """The same on three phases."""
+    made = await bench(per_phase=True)
+    await made.power(30_000)
+    unit.on_write(lambda _: unit.holding.update({ACTIVE_SETPOINT_L1: word(-30_000)}))
+    unit.holding[ACTIVE_SETPOINT_L1] = word(-30_000)
+    await made.poll(20)
+    assert [unit.holding[ACTIVE_SETPOINT_L1 + phase] for phase in range(3)] == [word(-30_000), 0, 0]
+    assert not made.controller.busy
+
+
+async def test_h2_release_is_one_zero_and_no_fight(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """Another system that writes every second has the last word, though its values could be ours."""
+    made = await bench()
+    made.device._clock = lambda: made.clock.now + 0.001  # a request takes time
+    await made.power(20_000)
+    await made.controller.async_release()
+    made.taken()
+    for _ in range(20):
+        unit.holding[ACTIVE_SETPOINT] = word(10_000)
+        await made.poll()
+    assert made.written == ZERO  # one more, since it could have been a late value of ours
+    assert not made.controller.busy
+
+
+async def test_h2_setpoint_of_another_system_after_the_zero_is_left_alone(
+    bench: MakeBench, unit: MockModbusUnit
+) -> None:
+    """The zero arrived, and what has taken its place was never ours."""
+    made = await bench()
+    await made.power(20_000)
+    unit.fail_read(ACTIVE_SETPOINT, ModbusTimeoutError("late"))
+    await made.controller.async_release()
+    unit.fail_read(ACTIVE_SETPOINT, None)
+    write_every_second(made, unit, -50_000)
+    made.taken()
+    await made.poll(20)
+    assert made.written == []
+    assert len(made.told(EventKind.FOREIGN_WRITER)) == 1
+    assert not made.controller.busy
+
+
+async def test_h2_power_that_a_debt_is_owed_for_stays_ours_under_a_new_lease(
+    bench: MakeBench, unit: MockModbusUnit
+) -> None:
+    """The old setpoint is no other system's."""
+    made = await bench()
+    await made.power(-20_000)
+    unit.fail_write(ACTIVE_SETPOINT, ModbusTimeoutError("late"))
+    with pytest.raises(WriteFailedError):
+        await made.controller.async_release()
+    unit.fail_write(ACTIVE_SETPOINT, None)
+    await made.power(5000)
+    unit.on_write(lambda _: unit.holding.update({ACTIVE_SETPOINT: word(-20_000)}))  # which ignores the new one
+    await made.poll(8)
+    assert made.controller.lease.lease is not None
+    assert made.told(EventKind.FOREIGN_WRITER) == []
+
+
+def test_h2_late_acknowledgement_of_power_is_none_of_the_zero() -> None:
+    """On the way out a command under way may be answered after the zero was sent."""
+    zero, power = Power.zero(1), Power.total(20_000, 0, 1)
+    state = lease.attempted(lease.attempted(lease.idle(1), power, 1), zero, 2)
+    assert not lease.acknowledged(state, power, 3).zero_acknowledged
+    assert lease.acknowledged(state, zero, 3).zero_acknowledged
+
+
 async def test_h2_single_foreign_write_is_overwritten(bench: MakeBench, unit: MockModbusUnit) -> None:
     """Once is no other system at work."""
     made = await bench()
@@ -289,7 +373,7 @@ async def test_h3_record_is_written_before_power(bench: MakeBench) -> None:
     made.unit.on_write(lambda _: recorded.append(made.store.record.zero is not None))
     recorded: list[bool] = []
     await made.power(20_000)
-    assert recorded == [True]
+    assert recorded == [True, True]
     await made.controller.async_release()
     await made.poll(2)
     assert made.store.record.zero is None
@@ -356,6 +440,28 @@ async def test_h3_zero_that_is_there_already_is_not_written(bench: MakeBench) ->
     assert made.store.record.zero is None
 
 
+async def test_h3_start_without_a_link_waits_for_it(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """Nothing is written before the setpoint was compared."""
+    unit.holding[ACTIVE_SETPOINT] = word(-20_000)
+    unit.fail_requests(ModbusConnectionError("gone"))
+    made = await bench(record=Record(zero=OWED))
+    await made.poll(10)
+    assert made.controller.busy
+    unit.fail_requests(None)
+    await made.poll(3)
+    assert made.written == ZERO
+    assert made.told(EventKind.ZERO_PAID) == [{"found": "ours"}]
+
+
+async def test_h3_late_setpoint_of_the_earlier_run_is_zeroed(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """A first zero may be older than the last write before the crash."""
+    made = await bench(record=Record(zero=OWED))
+    unit.holding[ACTIVE_SETPOINT] = word(-20_000)
+    await made.poll(3)
+    assert made.holds(0)
+    assert made.told(EventKind.ZERO_PAID) == [{"found": "ours"}]
+
+
 async def test_h3_setpoint_of_another_system_is_left_alone_at_a_start(bench: MakeBench, unit: MockModbusUnit) -> None:
     """What the record does not cover is not ours."""
     unit.holding[ACTIVE_SETPOINT] = word(30_000)
@@ -371,7 +477,7 @@ async def test_h3_unreadable_setpoints_are_zeroed_at_a_start(bench: MakeBench, u
     unit.fail_read(ACTIVE_SETPOINT, ServerDeviceFailureError())
     made = await bench(record=Record(zero=OWED))
     await made.poll(12)
-    assert set(address for address, words in made.written if words == [0]) == {ACTIVE_SETPOINT, REACTIVE_SETPOINT}
+    assert {address for address, words in made.written if words == [0]} == {ACTIVE_SETPOINT, REACTIVE_SETPOINT}
     assert made.store.record.zero is None
 
 
@@ -591,6 +697,9 @@ async def test_h4_switching_on_twice_changes_nothing(bench: MakeBench, unit: Moc
     before = made.controller.recovery
     await made.controller.async_switch_recovery(on=True)
     assert made.controller.recovery is before
+    for _ in range(2):
+        await made.controller.async_switch_recovery(on=False)
+        assert made.controller.recovery is None
 
 
 # H5: START never meets a leftover setpoint
@@ -903,7 +1012,7 @@ async def test_h9_failed_record_is_written_again(bench: MakeBench) -> None:
     assert not made.controller.busy
 
 
-# H10: clocks
+# H10: both clocks count
 
 
 async def test_h10_clock_on_the_wall_does_not_hasten_a_reset(bench: MakeBench) -> None:
@@ -1036,9 +1145,13 @@ async def test_h12_leftover_of_reactive_power_counts(bench: MakeBench, unit: Moc
 
 
 async def test_h12_every_setpoint_has_an_end(bench: MakeBench) -> None:
-    """The longest hold, also for a longer duration."""
+    """The longest hold; a longer duration is refused."""
     made = await bench(settings=replace((await bench()).controller.settings, longest_hold_s=600))
-    await made.power(20_000, duration_s=1e9)
+    for wrong in (0.0, 601.0, math.nan):
+        with pytest.raises(OutOfRangeError, match="duration"):
+            await made.power(20_000, duration_s=wrong)
+    assert made.written == []
+    await made.power(20_000)
     await made.poll(600)
     assert made.controller.lease.last_end is End.EXPIRED
 
@@ -1074,7 +1187,7 @@ async def test_guard_that_cannot_be_started_is_reported_once(bench: MakeBench) -
     assert made.holds(20_000)
     assert made.told(EventKind.GUARD_MISSING) == [{}]
     guard.starts = True
-    await made.poll()
+    await made.poll(60)
     guard.starts = False
     await made.poll()
     assert len(made.told(EventKind.GUARD_MISSING)) == 2

@@ -167,7 +167,7 @@ async def test_availability_is_a_change(device: RefuEss, unit: MockModbusUnit) -
     picture = device.picture
     assert picture.values["soc"] is None
     assert {"soc", "stored_energy", "battery_voltage", "fuse_fault", "active_alarms", "fault"} <= picture.changed
-    for key in ("soc", "stored_energy", "fuse_fault", "active_alarms", "insulation_problem", "time_to_full"):
+    for key in ("soc", "stored_energy", "fuse_fault", "insulation_problem", "time_to_full"):
         assert not picture.available(key), key
     for key in ("active_power", "bms_ready", "fault", "most_severe_alarm", "inverter_problem", "charging", "capacity"):
         assert picture.available(key), key

@@ -1,4 +1,4 @@
-"""H7: settings that bring no answer are only themselves, and cost the readings no time."""
+"""Settings that bring no answer are only themselves, and cost the readings no time."""
 
 import pytest
 from modbus_connection import ModbusConnectionError, ModbusError, ModbusTimeoutError, ServerDeviceBusyError
@@ -15,7 +15,7 @@ LATE = ModbusTimeoutError("late")
 async def asked(device: RefuEss, unit: MockModbusUnit, also: tuple[str, ...] = ()) -> list[int]:
     """Poll, and return the addresses that were asked for, in order."""
     unit.read_events.clear()
-    await device.async_poll(also=also)
+    await device.async_poll(also=dict.fromkeys(also, 0.0))
     return [event.address for event in unit.read_events]
 
 

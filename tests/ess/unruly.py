@@ -60,6 +60,18 @@ class Trouble(StrEnum):
     """It arrives, and something raises that is no Modbus error."""
 
 
+ERRORS: dict[Trouble | None, Callable[[], Exception]] = {
+    Trouble.LOST_REQUEST: lambda: ModbusTimeoutError("no answer"),
+    Trouble.LOST_ANSWER: lambda: ModbusTimeoutError("no answer"),
+    Trouble.GATEWAY: GatewayTargetError,
+    Trouble.GONE: lambda: ModbusConnectionError("gone"),
+    Trouble.BUSY: ServerDeviceBusyError,
+    Trouble.REJECTED: ServerDeviceFailureError,
+    Trouble.UNEXPECTED: lambda: RuntimeError("unexpected"),
+}
+"""What a request raises; only a write raises what is no Modbus error."""
+
+
 class Author(StrEnum):
     """Who wrote a setpoint."""
 
@@ -90,11 +102,11 @@ class UnrulyEss:
     input: dict[int, int] = field(default_factory=lambda: HEALTHY | PERMITTING)
     holding: dict[int, int] = field(default_factory=lambda: {WORK_STATE: 1})
     setpoints: dict[int, Setpoint] = field(default_factory=dict)
-    troubles: deque[Trouble] = field(default_factory=deque)
-    """What happens to the next requests."""
+    troubles: deque[Trouble | None] = field(default_factory=deque)
+    """What happens to the next requests; `None` is nothing."""
     dead: bool = False
     """The cable is out."""
-    on_arrival: Callable[[int, list[int]], None] = lambda address, words: None
+    on_arrival: Callable[[int, list[int]], None] = lambda _, __: None
     changed_at: dict[int, float] = field(default_factory=dict)
     """Since when each setpoint has held its value."""
     faulty: bool = False
@@ -122,6 +134,10 @@ class UnrulyEss:
         """Whether a zero for a register has arrived that does not show yet."""
         coming = [one for _, where, one in self._pending if where == address]
         return bool(coming) and coming[-1].raw == 0
+
+    def power_is_coming(self) -> bool:
+        """Whether power has arrived that does not show yet."""
+        return any(one.raw for _, _, one in self._pending)
 
     def settle(self) -> None:
         """Let show what has been written long enough ago, and let states follow."""
@@ -194,9 +210,9 @@ class UnrulyEss:
             elif where == WORK_STATE:
                 self._command(raw)
             else:
-                if where == ERROR_RESET and raw and not self.holding.get(where) and not self.faulty:
-                    if self.state == FAULT:
-                        self._clear()
+                rises = where == ERROR_RESET and raw and not self.holding.get(where)
+                if rises and not self.faulty and self.state == FAULT:
+                    self._clear()
                 self.holding[where] = raw
 
 
@@ -209,6 +225,7 @@ class Wire:
         """Lead to a device."""
         self.ess = ess
         self.cut = False
+        """The run is over."""
 
     async def read_input_registers(self, address: int, count: int) -> list[int]:
         """Read with function 4."""
@@ -243,24 +260,15 @@ class Wire:
         trouble = self.ess.troubles.popleft() if self.ess.troubles else None
         if trouble in {None, Trouble.LOST_ANSWER, Trouble.GATEWAY, Trouble.UNEXPECTED}:
             arrive()
-        match trouble:
-            case None:
-                await asyncio.sleep(LATENCY_S)
-            case Trouble.LOST_REQUEST | Trouble.LOST_ANSWER:
-                await asyncio.sleep(TIMEOUT_S)
-                raise ModbusTimeoutError("no answer")
-            case Trouble.GATEWAY:
-                raise GatewayTargetError
-            case Trouble.GONE:
-                raise ModbusConnectionError("gone")
-            case Trouble.HANGING:
-                await asyncio.sleep(600)
-            case Trouble.BUSY:
-                raise ServerDeviceBusyError
-            case Trouble.REJECTED:
-                raise ServerDeviceFailureError
-            case Trouble.UNEXPECTED if write:
-                raise RuntimeError("unexpected")
+        if trouble is None:
+            await asyncio.sleep(LATENCY_S)
+        elif trouble is Trouble.HANGING:
+            await asyncio.sleep(600)
+        elif trouble in {Trouble.LOST_REQUEST, Trouble.LOST_ANSWER}:
+            await asyncio.sleep(TIMEOUT_S)
+        if trouble in ERRORS and (write or trouble is not Trouble.UNEXPECTED):
+            error = ERRORS[trouble]()
+            raise error
 
 
 UNREADABLE = (IllegalDataAddressError, ServerDeviceFailureError, ModbusTimeoutError)

@@ -1,4 +1,4 @@
-"""The memory of alarms: which are active and since when, and what was raised and cleared.
+"""The memory of alarms: those that are active, since when, and those that were raised and cleared.
 
 Pure: pictures go in, changes come out, and everything remembered fits into plain dicts. An alarm that comes and goes
 between two readings cannot be seen. Times are seconds since 1970.
@@ -58,12 +58,12 @@ class AlarmChange:
     found_at_start: bool
     """It happened while the registers could not be read: before Home Assistant started or the device answered again."""
     snapshot: Mapping[str, Any]
-    """What was read with it, by channel."""
+    """The readings at that time, by channel."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """What one reading says about alarms."""
+    """The alarms in one reading."""
 
     active: frozenset[str]
     unknown: frozenset[str]
@@ -74,7 +74,7 @@ class Look:
 
 
 def look(picture: Picture) -> Look:
-    """Return what a picture says about alarms."""
+    """Return the alarms in a picture."""
     values = picture.values
     return Look(
         active=frozenset(entry.key for entry in picture.alarms),
@@ -121,13 +121,13 @@ class AlarmLog:
                 self._active.pop(key, None)
             elif key not in seen.unknown and (key in seen.active) is not (key in self._active):
                 changes.append(self._change(key, seen, now))
-        told = () if self._blank else tuple(changes)
+        reported = () if self._blank else tuple(changes)
         judged = seen.possible - seen.unknown
         self._blank = self._blank and not judged
         self._judged = judged
-        if told:
-            self._keep(told)
-        return told
+        if reported:
+            self._keep(reported)
+        return reported
 
     def _change(self, key: str, seen: Look, now: float) -> AlarmChange:
         found = key not in self._judged

@@ -34,6 +34,7 @@ from .guarding import Guard, NoGuard
 from .lease import REFUSES, End, Lease
 from .ledger import Ledger, keep_nothing
 from .limit import Limit
+from .limits import Range
 from .moment import Moment
 from .power import Decision, Settings, decide
 from .reading import SETPOINT_BLOCKS, Reading, observe, other_block
@@ -205,19 +206,19 @@ class Controller:
         """Take or replace the lease and send what is allowed of it now; zero ends the lease.
 
         Without a duration it lasts as long as the settings permit. Raises `RefusedError` if nothing could be
-        delivered, `WriteFailedError` if sending failed, `ValueError` if `asked` is not finite or `duration_s` not
-        above 0.
+        delivered, `WriteFailedError` if sending failed, `OutOfRangeError` if the duration is shorter than 1 s or longer
+        than the settings permit, `ValueError` if `asked` is not finite.
         """
-        if duration_s is not None and not duration_s > 0:
-            raise ValueError("the duration must be above 0 s")
+        longest_s = self.settings.longest_hold_s
+        if duration_s is not None:
+            Range(1, longest_s, "s").check("duration", duration_s)
         async with self._lock:
             self.check_writable()
             await self.async_freshen()
             if asked.is_zero:
                 await self._release()
                 return self.decision
-            longest_s = self.settings.longest_hold_s
-            ends = self._clock().after(longest_s if duration_s is None else min(duration_s, longest_s))
+            ends = self._clock().after(longest_s if duration_s is None else duration_s)
             return await self._take(Lease(asked=asked, owner=owner, ends=ends))
 
     async def async_change_power(self, change: Callable[[Power], Power], *, owner: str) -> Decision:
@@ -310,7 +311,7 @@ class Controller:
             await self._sync_record()
 
     def _tell_recovery(self, change: Callable[[Recovery], Recovery]) -> None:
-        """Note what a user did, also while the recovery is off."""
+        """Note what was done, also while the recovery is off."""
         if self.recovery is None:
             self._latches = change(self._latches)
         else:
@@ -501,10 +502,10 @@ class Controller:
         """Note at once that zero reads back: another system that writes every second would hide it from the cycle."""
         now = self._clock()
         reading = self.reading(now)
-        delivered, acknowledged_at = reading.held, self.lease.attempts[-1].acknowledged_at
-        if delivered is None or not delivered.is_zero or acknowledged_at is None:
+        held, acknowledged_at = reading.held, self.lease.attempts[-1].acknowledged_at
+        if held is None or acknowledged_at is None or reading.held_asked_at <= acknowledged_at:
             return
-        if reading.held_asked_at > acknowledged_at:
+        if held.is_zero or (self.lease.let_go and not self.lease.ours().lingers(held)):
             self.lease, actions = lease.tick(self.lease, reading, None, now)
             await self._carry_out(actions)
 
@@ -569,8 +570,7 @@ class Controller:
                 await self._end(End.FAULT)
             case Action.WRITE_STOP:
                 await self._write(lambda: self.device.commands.async_set_work_state(WorkState.STOP))
-                if self.recovery is not None:
-                    self.recovery = self.recovery.stop_written()
+                self._tell_recovery(Recovery.stop_written)
                 self._tell(EventKind.RECOVERY, {"step": "stop"})
             case Action.WRITE_START:
                 await self._start()
@@ -604,6 +604,8 @@ class Controller:
 
     async def _guarded(self) -> None:
         """Start the guard unless it runs; without one, power is sent all the same, with a warning."""
+        if self.guard.acted is not None:
+            raise RefusedError(Refusal.ZERO_OWED)
         now = self._clock().monotonic
         if self._guard_missing_since is not None and now - self._guard_missing_since < GUARD_RETRY_S:
             return

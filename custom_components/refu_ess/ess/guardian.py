@@ -79,7 +79,7 @@ class Guardian:
 
     @property
     def acted(self) -> GuardReport | None:
-        """The report of a guard that acted, or is acting (outcome "trying"), since the last start or "paid".
+        """The report of a guard that acted, or is acting (outcome "trying"), since the last start.
 
         Also up to date right after the event loop was blocked.
         """
@@ -128,14 +128,17 @@ class Guardian:
 
     async def async_paid(self) -> None:
         """Tell the guard that zero was delivered, and wait for its end. It is killed after 2 s. Never raises."""
-        if self.running:
-            heard = self._say(PAID)
-            self.abandon()
-            if not (heard and await self._async_reaped()):
-                self._kill()
-                if not await self._async_reaped():  # it waits for a broken disk
-                    _LOGGER.debug("The guard process cannot be killed")
-        self._acted = None  # else no power could be commanded again
+        if not self.running:
+            self._acted = None  # what it did is settled with the debt
+            return
+        heard = self._say(PAID)
+        self.abandon()
+        if heard and await self._async_reaped():
+            self._acted = None
+            return
+        self._kill()
+        if not await self._async_reaped():  # it waits for a broken disk
+            _LOGGER.debug("The guard process cannot be killed")
 
     async def _async_reaped(self) -> bool:
         """Wait for the end of the process; False if it has not ended in time."""

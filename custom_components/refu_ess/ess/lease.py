@@ -117,6 +117,10 @@ class Debt:
     """It is owed by an earlier run."""
     known: bool = True
     """The range of `ours` is known; a record that could not be read leaves it open."""
+    zero_since: float | None = None
+    """When a restored debt was first found to be zero already; the last write of the earlier run may yet show."""
+    let_go: bool = False
+    """Another system is writing some of the setpoints; zero is owed for the others only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +159,11 @@ class State:
     def zero_acknowledged(self) -> bool:
         """Whether the last attempt was zero, and the device acknowledged it."""
         return bool(self.attempts) and self.attempts[-1].power.is_zero and self.attempts[-1].acknowledged_at is not None
+
+    @property
+    def let_go(self) -> bool:
+        """Whether zero is owed only for what another system does not write."""
+        return self.debt is not None and self.debt.let_go
 
     @property
     def may_show_power(self) -> bool:
@@ -292,7 +301,9 @@ def _judge(state: State, reading: Reading) -> tuple[State, tuple[Action, ...]]:
     state = replace(state, seen_at=reading.held_asked_at)
     if state.lease is None and state.debt is None:
         return replace(state, sightings=None), ()
-    if state.ours().covers(reading.held) or (state.debt is not None and not state.debt.known):
+    if state.let_go or (state.debt is not None and not state.debt.known):
+        return state, ()
+    if state.ours().covers(reading.held):
         apart = state.sightings is not None and reading.held_asked_at - state.sightings.last > SIGHTINGS_APART_S
         return (replace(state, sightings=None) if apart else state), ()
     sightings = state.sightings
@@ -309,7 +320,8 @@ def _judge(state: State, reading: Reading) -> tuple[State, tuple[Action, ...]]:
 def _let_go(state: State, held: Power) -> tuple[State, tuple[Action, ...]]:
     """Another system is writing: nothing is held or owed any longer, and nothing is written.
 
-    The attempts stay for a while, since a late one of ours may yet take the place of the other system's setpoint.
+    The attempts stay for a while, since a late one of ours may yet take the place of the other system's setpoint. If
+    it writes only some of the setpoints, one more zero is owed for the others: nobody else would take them back.
     """
     reports: tuple[Action, ...] = (
         Report(
@@ -321,8 +333,10 @@ def _let_go(state: State, held: Power) -> tuple[State, tuple[Action, ...]]:
         details = {"reason": End.FOREIGN_WRITER.value, "owner": state.lease.owner}
         reports = (Report(EventKind.LEASE_ENDED, details), *reports)
         state = replace(state, last_end=End.FOREIGN_WRITER)
-    free = idle(state.phases)
-    return replace(free, attempts=state.attempts, seen_at=state.seen_at, last_end=state.last_end), reports
+    ours = state.ours()
+    debt = Debt(ours=ours, let_go=True) if ours.lingers(held) else None
+    free = replace(idle(state.phases), debt=debt, attempts=state.attempts, seen_at=state.seen_at)
+    return replace(free, last_end=state.last_end), reports
 
 
 def _carry(
@@ -397,10 +411,10 @@ def _pay(state: State, debt: Debt, reading: Reading) -> tuple[State, tuple[Actio
         delivered = reading.held_unreadable and reading.reachable
     elif reading.held_asked_at < latest.acknowledged_at:
         delivered = False
-    elif not debt.ours.covers(reading.held):
+    elif reading.held != zero and not debt.let_go and not debt.ours.lingers(reading.held):
         return state, ()  # one zero is not a fight: a value that is not ours is watched until it is proven foreign
     else:
-        delivered = reading.held == zero
+        delivered = not debt.ours.lingers(reading.held)
     if not delivered:
         return state, (Send(zero),)
     return replace(state, debt=None), (Report(EventKind.ZERO_PAID, {"found": "ours"}),) if debt.restored else ()
@@ -412,6 +426,9 @@ def _pay_restored(state: State, debt: Debt, reading: Reading) -> tuple[State, tu
     if reading.held is None and not (reading.held_unreadable and reading.reachable):
         return state, ()
     if reading.held == zero:
+        since = reading.held_asked_at if debt.zero_since is None else debt.zero_since
+        if reading.held_asked_at - since < SETTLED_AFTER_S:
+            return replace(state, debt=replace(debt, zero_since=since)), ()
         return replace(state, debt=None), (Report(EventKind.ZERO_PAID, {"found": "zero"}),)
     if not debt.known:
         return replace(state, debt=None), (Report(EventKind.ZERO_UNPAID, {"held": _total(reading.held)}),)
@@ -428,7 +445,7 @@ def _rest(state: State, reading: Reading, now: float) -> tuple[State, tuple[Acti
     """Watch for a late effect of the last writes, for as long as one is to be expected."""
     if not state.attempts:
         return state, ()
-    if state.repaid or reading.held is None or reading.held.is_zero or not state.ours().covers(reading.held):
+    if state.repaid or reading.held is None or not state.ours().lingers(reading.held):
         recent = tuple(one for one in state.attempts if now - one.last < ATTEMPT_MEMORY_S)
         return replace(state, attempts=recent), ()
     return replace(state, debt=Debt(ours=state.ours()), repaid=True), (Send(Power.zero(state.phases)),)

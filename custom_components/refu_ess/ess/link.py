@@ -10,10 +10,8 @@ from dataclasses import dataclass, field
 from modbus_connection import ModbusError, ModbusTimeoutError, ModbusUnit
 
 DEADLINE_SECONDS = 5.0
-"""Longer than the time-out of a private link. A shared link repeats a request for a minute while the device is busy."""
+"""Longer than the timeout of a private link. A shared link repeats a request for a minute while the device is busy."""
 ANSWERS_REMEMBERED = 1000
-
-
 WRITES_REMEMBERED = 100
 
 
@@ -46,7 +44,7 @@ class LinkStatistics:
 
 
 class GuardedUnit:
-    """The requests that this device needs, each within `DEADLINE_SECONDS`.
+    """The requests that this device needs, over a shared link each within `DEADLINE_SECONDS`.
 
     It serves `modbus_connection.model.Component` as its unit.
     """

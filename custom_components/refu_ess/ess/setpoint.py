@@ -91,7 +91,14 @@ class Envelope:
 
     def covers(self, power: Power) -> bool:
         """Whether every setpoint lies in its range; a value that the device rounded up by one step still does."""
-        return all(
+        return all(self._covered(power))
+
+    def lingers(self, power: Power) -> bool:
+        """Whether any setpoint other than zero may be ours, though others may be another system's."""
+        return any(value and covered for value, covered in zip(power.values, self._covered(power), strict=True))
+
+    def _covered(self, power: Power) -> tuple[bool, ...]:
+        return tuple(
             low - STEP * (low < 0) <= value <= high + STEP * (high > 0)
             for low, value, high in zip(self.lower, power.values, self.upper, strict=True)
         )

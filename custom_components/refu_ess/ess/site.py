@@ -27,8 +27,8 @@ class Site:
     """State of charge in % that is kept as a reserve."""
     charge_soc: int | None = None
     """State of charge in % below which the battery asks to be charged; `None` means `min_soc` - 2."""
-    max_soc: int = 95
-    """State of charge in % below which a full battery may be charged again."""
+    max_soc: int = 100
+    """State of charge in % at which charging stops."""
     battery_groups: int = MAXIMUM_BATTERY_GROUPS
     """How many battery groups are installed, 1 to 4."""
     inverter_status_layout: InverterStatusLayout = InverterStatusLayout.DOCUMENTED

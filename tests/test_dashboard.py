@@ -1,0 +1,201 @@
+"""The dashboard of `scripts/dashboard`: every entity exists, nothing slides, and commands ask first."""
+
+import json
+from collections.abc import Iterator
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import entity_registry as er
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+ROOT = Path(__file__).parent.parent
+ACTIONS = ("tap_action", "icon_tap_action", "hold_action", "double_tap_action")
+HARMLESS = {"more-info", "none", "navigate"}
+COMMANDING = {"button", "number", "select", "switch"}
+CORE_CARDS = {
+    "button",
+    "entities",
+    "entity-filter",
+    "gauge",
+    "grid",
+    "heading",
+    "history-graph",
+    "logbook",
+    "statistics-graph",
+    "tile",
+}
+
+
+def _script() -> ModuleType:
+    loader = SourceFileLoader("dashboard_script", str(ROOT / "scripts" / "dashboard"))
+    spec = spec_from_loader(loader.name, loader)
+    assert spec is not None
+    module = module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+SCRIPT = _script()
+
+
+def printed(*arguments: str) -> str:
+    """What the script prints."""
+    texts: list[str] = []
+    SCRIPT.main(list(arguments), texts.append)
+    return "".join(texts)
+
+
+def cards(content: Any) -> Iterator[dict[str, Any]]:
+    """Every mapping in it, from the outside in."""
+    if isinstance(content, dict):
+        yield content
+        for value in content.values():
+            yield from cards(value)
+    elif isinstance(content, list):
+        for value in content:
+            yield from cards(value)
+
+
+def entity_ids(content: Any) -> set[str]:
+    """Every entity that it names."""
+    found: set[str] = set()
+    for card in cards(content):
+        for key in ("entity", "entity_id"):
+            value = card.get(key, [])
+            found.update([value] if isinstance(value, str) else value)
+    return found
+
+
+def test_develop_has_what_the_script_prints() -> None:
+    assert (ROOT / "scripts" / "develop-config" / "dashboard.yaml").read_text() == printed("REFU ESS")
+
+
+@pytest.mark.parametrize(("title", "language"), [("REFU ESS", "en"), ("Speicher Süd", "de"), ("Halle 2", "en")])
+async def test_every_entity_exists(
+    hass: HomeAssistant, entry: MockConfigEntry, link: object, title: str, language: str
+) -> None:
+    """The ids that follow from name and language are those of a loaded entry."""
+    hass.config.language = language
+    entry.add_to_hass(hass)
+    hass.config_entries.async_update_entry(entry, title=title)
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+    wanted = entity_ids(yaml.safe_load(printed(title, "--language", language)))
+    assert len(wanted) > 100
+    assert {one for one in wanted if hass.states.get(one) is None} == set()
+
+
+@pytest.mark.usefixtures("loaded")
+async def test_ids_from_the_registry(hass: HomeAssistant, entry: MockConfigEntry, tmp_path: Path) -> None:
+    """A renamed entity is found, what is disabled is left out, and the buttons name the entry."""
+    registry = er.async_get(hass)
+    registry.async_update_entity("sensor.refu_ess_active_power", new_entity_id="sensor.cellar")
+    registry.async_update_entity("sensor.refu_ess_battery_time_to_full", disabled_by=er.RegistryEntryDisabler.USER)
+    store(hass, entry, tmp_path)
+    content = yaml.safe_load(printed("REFU ESS", "--config", str(tmp_path)))
+    wanted = entity_ids(content)
+    assert "sensor.cellar" in wanted
+    assert not wanted & {"sensor.refu_ess_active_power", "sensor.refu_ess_battery_time_to_full"}
+    commands = [card["data"] for card in cards(content) if card.get("perform_action") == "refu_ess.set_power"]
+    assert [command["config_entry_id"] for command in commands] == ["refu", "refu"]
+
+
+async def test_a_read_only_ess_has_no_control(
+    hass: HomeAssistant, entry: MockConfigEntry, link: object, tmp_path: Path
+) -> None:
+    """Nothing that commands is offered, and no entity is missing."""
+    entry.add_to_hass(hass)
+    hass.config_entries.async_update_entry(entry, options={"read_only": True})
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+    store(hass, entry, tmp_path)
+    content = yaml.safe_load(printed("REFU ESS", "--config", str(tmp_path)))
+    assert [view["path"] for view in content["views"]] == ["ess", "battery", "alarms"]
+    assert {one for one in entity_ids(content) if hass.states.get(one) is None} == set()
+    assert not [one for one in entity_ids(content) if one.split(".")[0] in COMMANDING]
+
+
+@pytest.mark.usefixtures("loaded")
+async def test_unknown_name(
+    hass: HomeAssistant, entry: MockConfigEntry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A name that no entry has is an error that lists the names there are."""
+    store(hass, entry, tmp_path)
+    with pytest.raises(SystemExit):
+        printed("Another", "--config", str(tmp_path))
+    assert "'Another': 0; there are ['REFU ESS']" in capsys.readouterr().err
+
+
+def store(hass: HomeAssistant, entry: MockConfigEntry, folder: Path) -> None:
+    """Write the registries as Home Assistant stores them."""
+    (folder / ".storage").mkdir()
+    entries = [{"domain": entry.domain, "title": entry.title, "entry_id": entry.entry_id}]
+    entities = [json.loads(one.as_storage_fragment) for one in er.async_get(hass).entities.values()]
+    for name, data in (("core.config_entries", {"entries": entries}), ("core.entity_registry", {"entities": entities})):
+        (folder / ".storage" / name).write_text(json.dumps({"data": data}))
+
+
+@pytest.mark.parametrize("language", sorted(SCRIPT.TEXTS))
+def test_commands_ask_first(language: str) -> None:
+    """Whatever commands asks, wherever it is touched; only the release works at once."""
+    content = yaml.safe_load(printed("REFU ESS", "--language", language))
+    asked = 0
+    for card in cards(content):
+        if card.get("type") in {"tile", "button"} and str(card.get("entity", "")).split(".")[0] in {"button", "switch"}:
+            assert {"tap_action", "icon_tap_action"} <= card.keys()
+        for name in ACTIONS:
+            action = card.get(name, {"action": "none"})
+            if action["action"] in HARMLESS or "release" in json.dumps(action) or "freigeben" in json.dumps(action):
+                continue
+            assert action["confirmation"]["text"]
+            asked += 1
+    assert asked == 2 + 3 * 2 + 2
+    commands = [card["data"] for card in cards(content) if card.get("perform_action") == "refu_ess.set_power"]
+    assert commands == [{"active_power": power, "duration": {"minutes": 15}} for power in (-20_000, 20_000)]
+
+
+def test_nothing_slides() -> None:
+    """There is no slider, no row that sets at a touch, and no tile feature that writes."""
+    content = yaml.safe_load(printed())
+    assert "slider" not in json.dumps(content)
+    features = {feature["type"] for card in cards(content) for feature in card.get("features", [])}
+    assert features == {"trend-graph"}
+    for card in cards(content):
+        if card.get("type") in {"entities", "entity-filter"}:
+            assert {one.split(".")[0] for one in entity_ids(card)} <= {"binary_sensor", "sensor"}
+
+
+def test_core_cards_only() -> None:
+    content = yaml.safe_load(printed())
+    types = {
+        card["type"]
+        for view in content["views"]
+        for card in cards(view["sections"])
+        if "type" in card
+        and "hours_to_show" not in card.keys() - {"entities", "target"}
+        or card.get("type") in CORE_CARDS
+    }
+    assert types <= CORE_CARDS
+
+
+def test_every_alarm_that_is_on_by_default_is_listed() -> None:
+    """A bit that can be an alarm is missed neither in the list nor in its category."""
+    listed = {
+        entity_id
+        for card in cards(yaml.safe_load(printed()))
+        if card.get("type") == "entity-filter"
+        for entity_id in entity_ids(card)
+    }
+    ids = SCRIPT.ids_by_name("REFU ESS", "en")
+    expected = {
+        ids["binary_sensor", one.key]
+        for one in SCRIPT.describe.BINARY_SENSORS
+        if one.entry is not None and one.entity_registry_enabled_default and one.entry.bit.severity.value != "info"
+    }
+    assert listed == expected
