@@ -228,14 +228,14 @@ def test_browser(bench: Bench) -> None:
         window.settle("State of charge")
         window.shoot("dashboard")
         assert window.page.get_by_text("Entity not found").count() == 0
-        window.visit(f"/config/integrations/integration/{DOMAIN}", "REFU ESS battery")
+        window.visit(f"/config/integrations/integration/{DOMAIN}", "Battery")
         window.shoot("integration")
-        for name in (TITLE, "REFU ESS battery", "REFU ESS DC/DC converter", "REFU ESS battery group 1"):
+        for name in (TITLE, "Battery", "DC/DC converter", "Battery group 1"):
             window.visit(f"/config/devices/device/{devices[name]}", name)
             window.shoot("device-" + re.sub(r"\W+", "-", name.lower()))
         window.visit("/energy", "Energy distribution")
         window.shoot("energy")
-        window.visit("/config/energy", "REFU ESS battery")
+        window.visit("/config/energy", "Battery")
         window.shoot("energy-config")
         see_flow(window)
         assert window.complaints == []

@@ -47,7 +47,7 @@ class Ess:
     def devices(self) -> dict[str, str]:
         """Return the names of its devices by id."""
         (found,) = self.ha.ws({"type": "config/device_registry/list"})
-        return {device["id"]: device["name"] for device in found if self.entry_id in device["config_entries"]}
+        return {device["id"]: device["name"] for device in found if device["config_entry_id"] == self.entry_id}
 
     def diagnostics(self) -> dict[str, Any]:
         """Return the data of its diagnostics download."""
