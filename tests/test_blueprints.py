@@ -750,6 +750,28 @@ async def test_charge_below_an_import(
     assert powers(commands) == expected
 
 
+async def test_charge_needs_both_or_none_of_meter_and_power(
+    hass: HomeAssistant, freezer: FrozenDateTimeFactory, commands: list[dict[str, Any]], automate: Automate
+) -> None:
+    """An import that cannot be limited is not risked, nor is one whose reading is old."""
+    show(hass, SOC, 40, "%")
+    show(hass, GRID, 10, "kW")
+    await automate("charge_window", grid_power=GRID, grid_limit=60)
+    await pass_time(hass, freezer, 60)
+    assert commands == []
+
+
+async def test_charge_ends_with_the_meter(
+    hass: HomeAssistant, freezer: FrozenDateTimeFactory, commands: list[dict[str, Any]], automate: Automate
+) -> None:
+    show(hass, SOC, 40, "%")
+    show(hass, GRID, 10, "kW")
+    show(hass, ESS, 0, "kW")
+    await automate("charge_window", grid_power=GRID, ess_power=ESS, grid_limit=60)
+    await pass_time(hass, freezer, 300)
+    assert len(commands) == 4
+
+
 # State of charge warning
 
 
