@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock, patch
 
 import pytest
 import voluptuous as vol
@@ -23,6 +25,7 @@ from pytest_homeassistant_custom_component.common import (
 
 from custom_components.refu_ess.commander import owner_of
 from custom_components.refu_ess.const import DOMAIN
+from custom_components.refu_ess.ess.guard import GuardReport, Outcome, Reason, store_report
 
 from .test_init import state
 
@@ -618,3 +621,103 @@ async def test_polls_slowly_without_a_lease(
     unit.read_events.clear()
     await seconds(hass, freezer, 20)
     assert len([one for one in unit.read_events if one.address == 0x100]) <= 3
+
+
+async def test_connection_is_there_to_alert_on(
+    hass: HomeAssistant, ready: MockConfigEntry, unit: MockModbusUnit, freezer: FrozenDateTimeFactory
+) -> None:
+    """The sensor stays available while the device is not, and one block that answers is a connection."""
+    connection = "binary_sensor.refu_ess_connection"
+    assert state(hass, connection) == STATE_ON
+    unit.fail_requests(ModbusConnectionError("gone"))
+    await seconds(hass, freezer, 11)
+    assert state(hass, connection) == STATE_OFF
+    unit.fail_requests(None)
+    await seconds(hass, freezer, 11)
+    assert state(hass, connection) == STATE_ON
+
+
+async def test_command_costs_few_requests(
+    hass: HomeAssistant, ready: MockConfigEntry, unit: MockModbusUnit, freezer: FrozenDateTimeFactory
+) -> None:
+    """One read of what is stale, the write, one read-back."""
+    await set_number(hass, NUMBER, -20_000)
+    await seconds(hass, freezer, 1)
+    unit.read_events.clear()
+    await set_number(hass, NUMBER, -10_000)
+    assert [one.address for one in unit.read_events] == [0x203, 0x207]  # nothing was stale
+    await call(hass, "release")
+    await seconds(hass, freezer, 65)
+    unit.read_events.clear()
+    await set_number(hass, NUMBER, -20_000)
+    assert len(unit.read_events) <= 2 + 5 + 2  # both input blocks, five pieces of settings, and the readback
+
+
+async def test_guard_that_acted_is_reported_at_the_next_start(
+    hass: HomeAssistant, entry: MockConfigEntry, link: object, freezer: FrozenDateTimeFactory, tmp_path: Path
+) -> None:
+    """The report that it left is an event, once."""
+    report = GuardReport(reason=Reason.SILENT, outcome=Outcome.ZERO_WRITTEN, at=1.0, tries=1, seconds=0.5)
+    with patch("custom_components.refu_ess.guarding.report_path", return_value=tmp_path / "guard"):
+        store_report(tmp_path / "guard", report)
+        events = async_capture_events(hass, EVENT_STATE_CHANGED)
+        await set_up(hass, entry, freezer)
+        ours = [one for one in events if one.data["entity_id"] == "event.refu_ess_commands"]
+        assert event_types(ours) == ["guard_acted"]
+        assert not (tmp_path / "guard").exists()
+
+
+async def test_guard_that_acted_meanwhile_ends_the_setpoint(
+    hass: HomeAssistant, ready: MockConfigEntry, freezer: FrozenDateTimeFactory, written: list[object]
+) -> None:
+    """What it did while Home Assistant hung is reported, zero is written, and the next command works."""
+    guard = ready.runtime_data.commander.controller.guard
+    await set_number(hass, NUMBER, -20_000)
+    report = GuardReport(reason=Reason.SILENT, outcome=Outcome.ZERO_WRITTEN, at=1.0, tries=1, seconds=0.5)
+    guard._acted = report
+    guard._on_acted(report)
+    event = hass.states.get("event.refu_ess_commands")
+    assert event is not None
+    assert event.attributes["event_type"] == "guard_acted"
+    await seconds(hass, freezer, 3)
+    assert written[-2:] == ZERO
+    assert hass.states.get("event.refu_ess_commands").attributes["reason"] == "guard_acted"  # type: ignore[union-attr]
+    await set_number(hass, NUMBER, -20_000)
+
+
+async def test_guard_is_optional(
+    hass: HomeAssistant, ready: MockConfigEntry, guard_started: AsyncMock, written: list[object]
+) -> None:
+    """It is started before power is sent, unless the option turns it off; without it an issue warns."""
+    await set_number(hass, NUMBER, -20_000)
+    guard_started.assert_awaited()
+    await call(hass, "release")
+    guard_started.return_value = False
+    await set_number(hass, NUMBER, -20_000)
+    issues = ir.async_get(hass)
+    assert issues.async_get_issue(DOMAIN, "guard_missing_refu")
+    guard_started.reset_mock()
+    hass.config_entries.async_update_entry(ready, options={**QUICK, "guard": False})
+    await hass.config_entries.async_reload(ready.entry_id)
+    await hass.async_block_till_done()
+    await set_number(hass, NUMBER, 0)
+    guard_started.assert_not_awaited()
+
+
+async def test_zero_that_cannot_be_written_survives_removal_as_an_issue(
+    hass: HomeAssistant,
+    ready: MockConfigEntry,
+    unit: MockModbusUnit,
+    freezer: FrozenDateTimeFactory,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The device may still hold power, and nothing else would say so."""
+    await set_number(hass, NUMBER, -20_000)
+    unit.fail_requests(ModbusConnectionError("gone"))
+    removal = hass.async_create_task(hass.config_entries.async_remove(ready.entry_id))
+    await seconds(hass, freezer, 3, wait=False)
+    await removal
+    issue = ir.async_get(hass).async_get_issue(DOMAIN, "zero_owed_refu")
+    assert issue is not None
+    assert issue.severity is ir.IssueSeverity.ERROR
+    assert "Stopped before zero could be written" in caplog.text

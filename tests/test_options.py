@@ -145,7 +145,7 @@ def test_bad_stored_value(option: Option, value: Any, caplog: pytest.LogCaptureF
         ({"min_soc": 20, "max_soc": 25}, (20, 18, 100), ["max_soc"]),
         ({"min_soc": 99}, (10, 8, 100), ["min_soc"]),
         ({"min_soc": 96}, (10, 8, 100), ["min_soc"]),
-        ({"min_soc": 91, "max_soc": 93}, (10, 8, 100), ["max_soc", "min_soc"]),
+        ({"min_soc": 91, "max_soc": 93}, (91, 89, 100), ["max_soc"]),
         ({"min_soc": 96, "charge_soc": 50}, (10, 8, 100), ["min_soc", "charge_soc"]),
         ({"min_soc": 20, "charge_soc": 20, "max_soc": 26}, (20, 20, 26), []),
     ],

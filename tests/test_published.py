@@ -96,3 +96,38 @@ def test_quality_scale() -> None:
         else:
             assert rule == "done", name
     assert len(rules) == 54
+
+
+def texts_of_control() -> Iterator[str]:
+    """Yield the place of every text that the enums of control are shown by."""
+    from custom_components.refu_ess.ess import EventKind, Failure, Limit, Refusal  # noqa: PLC0415
+    from custom_components.refu_ess.ess.lease import REFUSES  # noqa: PLC0415
+    from custom_components.refu_ess.issues import EVERY_ISSUE, ISSUE_LAYOUT  # noqa: PLC0415
+
+    for limit in Limit:
+        yield f".entity.sensor.binding_limit.state.{limit}"
+    for kind in EventKind:
+        yield f".entity.event.commands.state_attributes.event_type.state.{kind}"
+    for reason in (*Refusal, *REFUSES):
+        yield f".exceptions.refused_{reason}.message"
+    for failure in Failure:
+        yield f".exceptions.{failure}.message"
+    for issue in EVERY_ISSUE:
+        for layout in ("_documented", "_shifted") if issue == ISSUE_LAYOUT else ("",):
+            yield f".issues.{issue}{layout}.title"
+
+
+@pytest.mark.parametrize("place", texts_of_control())
+@pytest.mark.parametrize("path", LANGUAGES, ids=lambda path: path.stem)
+def test_every_word_of_control_has_a_text(path: Path, place: str) -> None:
+    """A limit, an event, a refusal, a failure or an issue without a text in some language does not pass."""
+    assert dict(strings(load(path))).get(place)
+
+
+@pytest.mark.parametrize("path", LANGUAGES, ids=lambda path: path.stem)
+def test_no_text_of_control_is_left_over(path: Path) -> None:
+    """A text of a limit, an event or a refusal that no longer exists does not pass."""
+    wanted = set(texts_of_control())
+    for place in dict(strings(load(path))):
+        if place.startswith((".entity.sensor.binding_limit.state.", ".entity.event.commands.", ".exceptions.refused_")):
+            assert place in wanted or place.endswith(".name"), place

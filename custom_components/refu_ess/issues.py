@@ -45,6 +45,8 @@ class Issues:
         self._controller = commander.controller
         self._held_at_start: Power | None = None
         self._owed_since: float | None = None
+        self._given_up = False
+        """The integration stopped before zero was written; what was shown for that stays."""
         self._shown: dict[str, tuple[str, ...] | None] = {}
         """What was shown last, by kind: the text and its placeholders, `None` for an issue that was taken back."""
         commander.async_listen(self._event)
@@ -60,7 +62,7 @@ class Issues:
         reading = controller.reading()
         if self._held_at_start is None and reading.held is not None:
             self._held_at_start = reading.held
-        if controller.read_only:
+        if controller.read_only or self._given_up:
             return
         if reading.other_setpoints_zero is not None:
             self._show(ISSUE_OTHER_SETPOINTS, None if reading.other_setpoints_zero else {})
@@ -90,6 +92,7 @@ class Issues:
         if event.kind in OF_EVENTS:
             self._show(event.kind.value, {key: _text(value) for key, value in event.details.items()})
         elif event.kind is EventKind.ZERO_UNPAID:
+            self._given_up = True
             self._show(ISSUE_ZERO_OWED, {}, severity=ir.IssueSeverity.ERROR, persistent=True)
         elif event.kind is EventKind.LEASE_TAKEN or (
             event.kind is EventKind.LEASE_ENDED and event.details["reason"] == "released"

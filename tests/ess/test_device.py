@@ -514,6 +514,6 @@ async def test_site_values(unit: MockModbusUnit) -> None:
     assert RefuEss(unit, Site(min_soc=20)).picture.values["charge_soc"] == 18
     assert RefuEss(unit, Site(min_soc=1)).picture.values["charge_soc"] == 0
     assert RefuEss(unit, Site(charge_soc=5)).picture.values["charge_soc"] == 5
-    assert RefuEss(unit, Site()).picture.values["max_soc"] == 95
+    assert RefuEss(unit, Site()).picture.values["max_soc"] == 100
     assert Site().battery_groups == 4
     assert RefuEss(unit, Site(alias="Barn")).picture.values["alias"] == "Barn"
