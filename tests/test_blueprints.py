@@ -11,12 +11,12 @@ import pytest
 from freezegun.api import FrozenDateTimeFactory
 from homeassistant.components.blueprint.importer import fetch_blueprint_from_url
 from homeassistant.components.blueprint.models import DomainBlueprints
-from homeassistant.core import HomeAssistant, ServiceCall, ServiceResponse, SupportsResponse
+from homeassistant.core import HomeAssistant, ServiceCall, ServiceResponse, State, SupportsResponse
 from homeassistant.exceptions import ServiceValidationError
 from homeassistant.setup import async_setup_component
 from homeassistant.util import yaml as yaml_util
 from modbus_connection.mock import MockModbusUnit
-from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_time_changed
+from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_time_changed, mock_restore_cache
 from pytest_homeassistant_custom_component.test_util.aiohttp import AiohttpClientMocker
 
 from .studies import site as study, table
@@ -191,7 +191,7 @@ def test_every_blueprint_is_tested() -> None:
 async def test_import_by_link(hass: HomeAssistant, path: Path, aioclient_mock: AiohttpClientMocker) -> None:
     """The link in `source_url` leads to the file, and what is stored after an import is the same blueprint."""
     relative = path.relative_to(ROOT).as_posix()
-    aioclient_mock.get(f"{RAW}/main/{relative}", text=path.read_text())
+    aioclient_mock.get(f"{RAW}/main/{relative}", text=path.read_text())  # noqa: ASYNC240 - a small file in a test
     loaded = yaml_util.load_yaml_dict(path)
     url = loaded["blueprint"]["source_url"]
     assert url == f"{REPOSITORY}/blob/main/{relative}"
@@ -502,9 +502,20 @@ async def test_record_of_a_utility_meter(
 
     await pass_time(hass, freezer, 610, 10)  # until 23:30:10
     assert await quarter(20) == 80
-    assert await quarter(15) == 80  # the last of November, which ends in December
-    assert hass.states.get(PEAK).state == "0.0"  # type: ignore[union-attr]
+    assert await quarter(25) == 0  # it was the last of November, and December begins without a peak
     assert await quarter(5) == 20
+
+
+async def test_record_begins_again_after_a_break(
+    hass: HomeAssistant, freezer: FrozenDateTimeFactory, automate: Automate
+) -> None:
+    """Home Assistant was not running when the month changed; the peak of last month does not stay."""
+    mock_restore_cache(hass, [State("automation.peak_record", "on", {"last_triggered": "2026-10-31T23:45:05+00:00"})])
+    helper = {"peak": {"min": 0, "max": 999, "initial": 95, "unit_of_measurement": "kW"}}
+    assert await async_setup_component(hass, "input_number", {"input_number": helper})
+    show(hass, QUARTER, 0, "kWh", last_period="12.5")
+    await automate("peak_record")
+    assert await quarter_end(hass, freezer) == "50.0"
 
 
 async def quarter_end(hass: HomeAssistant, freezer: FrozenDateTimeFactory, minute: int = 15) -> str:
@@ -737,6 +748,28 @@ async def test_charge_below_an_import(
     await automate("charge_window", grid_power=GRID, ess_power=ESS, grid_limit=60)
     await pass_time(hass, freezer, 30)
     assert powers(commands) == expected
+
+
+async def test_charge_needs_both_or_none_of_meter_and_power(
+    hass: HomeAssistant, freezer: FrozenDateTimeFactory, commands: list[dict[str, Any]], automate: Automate
+) -> None:
+    """An import that cannot be limited is not risked, nor is one whose reading is old."""
+    show(hass, SOC, 40, "%")
+    show(hass, GRID, 10, "kW")
+    await automate("charge_window", grid_power=GRID, grid_limit=60)
+    await pass_time(hass, freezer, 60)
+    assert commands == []
+
+
+async def test_charge_ends_with_the_meter(
+    hass: HomeAssistant, freezer: FrozenDateTimeFactory, commands: list[dict[str, Any]], automate: Automate
+) -> None:
+    show(hass, SOC, 40, "%")
+    show(hass, GRID, 10, "kW")
+    show(hass, ESS, 0, "kW")
+    await automate("charge_window", grid_power=GRID, ess_power=ESS, grid_limit=60)
+    await pass_time(hass, freezer, 300)
+    assert len(commands) == 4
 
 
 # State of charge warning

@@ -270,7 +270,7 @@ def event_types(events: list[Event[EventStateChangedData]]) -> list[str]:
     return [
         event.data["new_state"].attributes["event_type"]
         for event in events
-        if event.data["new_state"] is not None and "event_type" in event.data["new_state"].attributes
+        if event.data["new_state"] is not None and event.data["new_state"].attributes.get("event_type") is not None
     ]
 
 

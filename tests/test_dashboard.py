@@ -174,16 +174,25 @@ def test_nothing_slides() -> None:
 
 
 def test_core_cards_only() -> None:
-    content = yaml.safe_load(printed())
-    types = {
-        card["type"]
-        for view in content["views"]
-        for card in cards(view["sections"])
-        if ("type" in card
-        and "hours_to_show" not in card.keys() - {"entities", "target"})
-        or card.get("type") in CORE_CARDS
-    }
-    assert types <= CORE_CARDS
+    """Views have sections, sections have cards, and all of them are Home Assistant's own."""
+    for view in yaml.safe_load(printed())["views"]:
+        assert view["type"] == "sections"
+        for section in view["sections"]:
+            assert section["type"] == "grid"
+            for card in section["cards"]:
+                assert {card["type"], card.get("card", card)["type"]} <= CORE_CARDS
+
+
+@pytest.mark.usefixtures("loaded")
+def test_the_view_in_the_document(hass: HomeAssistant) -> None:
+    """It is short, its entities exist, and it has no category whose tiles switch at a touch."""
+    text = (ROOT / "docs" / "dashboard.md").read_text().split("```yaml\n")[1].split("```")[0]
+    view = yaml.safe_load(text)
+    assert len(text.splitlines()) < 20
+    strategies = [section["strategy"] for section in view["sections"] if "strategy" in section]
+    assert {one["type"] for one in strategies} == {"device"}
+    assert not {category for one in strategies for category in one["categories"]} & {"control", "config"}
+    assert {one for one in entity_ids(view) if hass.states.get(one) is None} == set()
 
 
 def test_every_alarm_that_is_on_by_default_is_listed() -> None:

@@ -61,6 +61,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: RefuEssConfigEntry) -> b
     _remove_absent_controls(hass, entry, coordinator.commander.controller)
     entry.runtime_data = coordinator
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
+    coordinator.commander.async_set_ready()
     # Config entries are not unloaded when Home Assistant stops, and a stop listener comes after the links are closed.
     shut_down = HassJob(coordinator.commander.async_shut_down, "REFU ESS: end the lease")
     entry.async_on_unload(hass.async_add_shutdown_job(shut_down))

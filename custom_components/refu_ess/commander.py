@@ -56,11 +56,13 @@ class Commander:
         self._hass = hass
         self._changed = changed
         self._listeners: list[Listener] = []
+        self._entities: list[Listener] = []
+        """Listeners that are called once all entities have been added."""
         self._watchers: list[Callable[[], None]] = []
         self._context: Context | None = None
         self.controller = controller
         self.ready = False
-        """The entities have been set up."""
+        """All entities have been added."""
         self._early: list[Event] = []
         """Events of the set-up, before there was an entity to show them."""
         controller.report = self._report
@@ -72,13 +74,20 @@ class Commander:
 
     @callback
     def async_listen(self, listener: Listener, *, early: bool = False) -> Callable[[], None]:
-        """Call `listener` with each event; returns how to stop that. With `early`, events of the set-up come first."""
-        if early:
-            missed, self._early, self.ready = self._early, [], True
-            for event in missed:
-                listener(event)
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
+        """Call `listener` with each event; returns how to stop that.
+
+        With `early` it is an entity: it gets the events of the set-up first, once states are written.
+        """
+        listeners = self._entities if early else self._listeners
+        listeners.append(listener)
+        return lambda: listeners.remove(listener)
+
+    @callback
+    def async_set_ready(self) -> None:
+        """Show the events of the set-up. All entities have been added: Home Assistant writes no state before that."""
+        missed, self._early, self.ready = self._early, [], True
+        for event in missed:
+            self._inform(self._entities, event)
 
     @callback
     def async_report_guard(self, report: GuardReport) -> None:
@@ -93,9 +102,15 @@ class Commander:
 
     @callback
     def _report(self, event: Event) -> None:
-        if not self.ready:
+        self._inform(self._listeners, event)
+        if self.ready:
+            self._inform(self._entities, event)
+        else:
             self._early.append(event)
-        for listener in list(self._listeners):
+
+    @staticmethod
+    def _inform(listeners: list[Listener], event: Event) -> None:
+        for listener in list(listeners):
             try:
                 listener(event)
             except Exception:

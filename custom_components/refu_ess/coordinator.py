@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import override
 
-from homeassistant.config_entries import ConfigEntry
+from homeassistant.config_entries import ConfigEntry, ConfigEntryState
 from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
 from homeassistant.helpers.event import async_call_later
 from modbus_connection import ModbusError
@@ -81,6 +81,8 @@ class RefuEssCoordinator(PictureCoordinator):
     @callback
     def _guard_acted(self, report: GuardReport) -> None:
         """Report what a guard did while this process hung, and delete its file: it is no news at the next start."""
+        if self.config_entry.state is not ConfigEntryState.LOADED:
+            return  # it took over from a way out that failed: the next setup finds the file
         self.commander.async_report_guard(report)
         taking = async_take_report(self.hass, self.config_entry.entry_id)
         self._taking = self.config_entry.async_create_background_task(

@@ -156,9 +156,16 @@ class HomeAssistant:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
         environment["PYTHONPYCACHEPREFIX"] = str(Path(sys.prefix) / "pycache")  # not in the source folders
         with self.log_file.open("ab") as log:
-            # In a session of its own, so that Ctrl-C in the terminal comes only by us.
+            # In its own folder: where it is started Python finds `custom_components` first. In a session of its own, so
+            # that Ctrl-C in the terminal comes only by us.
             return subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+                command,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
             )
 
     def _supervise(self) -> None:
@@ -200,6 +207,13 @@ class HomeAssistant:
             self._supervisor.join(STOP_SECONDS)
             if not self._supervisor.is_alive():
                 return
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        if self._process is None:
+            raise RuntimeError("Home Assistant was never started")
+        return self._process.pid
 
     def wait(self) -> None:
         """Wait until it ends by itself."""

@@ -276,14 +276,24 @@ async def test_closed(bench: Bench, tmp_path: Path) -> None:
     """It reads, writes zero with function 16, reads back, looks once more, and reports before and after."""
     assert await bench.run(b"beat") == EXIT_DONE
     assert bench.written == ZEROS
-    first, zero, last = bench.reports
+    first, zero = bench.reports
     assert (first.reason, first.outcome, first.tries) == (Reason.CLOSED, Outcome.TRYING, 0)
     assert abs(first.at - time.time()) < 10
     assert (zero.outcome, zero.tries) == (Outcome.ZERO_WRITTEN, 1)
     assert zero.held_before == {"set_active_power": -20_000, "set_reactive_power": -20_000}
     assert zero.held_after == {"set_active_power": 0, "set_reactive_power": 0}
-    assert last == zero
-    assert read_report(tmp_path / "guard.json") == last
+    assert read_report(tmp_path / "guard.json") == zero
+
+
+async def test_report_that_was_taken_does_not_come_back(bench: Bench, tmp_path: Path) -> None:
+    """A start that takes the report before the guard has looked once more finds it only once."""
+    path = tmp_path / "guard.json"
+    running = asyncio.create_task(bench.run())
+    while (report := read_report(path)) is None or report.outcome is not Outcome.ZERO_WRITTEN:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    delete_report(path)
+    assert await running == EXIT_DONE
+    assert read_report(path) is None
 
 
 async def test_closed_per_phase(bench: Bench, unit: MockModbusUnit) -> None:
@@ -611,6 +621,8 @@ async def test_acted(hire: Hire) -> None:
     assert (one.running, one.lost) == (False, False)
     await ended(one)
     on_acted.assert_called_once_with(REPORT)
+    await one.async_paid()
+    assert one.acted is None  # a settled matter refuses no new command
     one._python = sys.executable
     assert await one.async_start()
     assert one.acted is None

@@ -8,6 +8,16 @@ MBAP_HEADER = 7
 FAULTS = ("garbage", "short_frame", "wrong_unit", "wrong_transaction")
 
 
+WRITE_ONE, WRITE_MANY = 6, 16
+VALUES_AT = {WRITE_ONE: 3, WRITE_MANY: 6}
+"""Where the values begin in a request, after its function code."""
+
+
+def _writes_zero(request: bytes) -> bool:
+    """Whether a request without its header writes zeros only."""
+    return request[0] in VALUES_AT and not any(request[VALUES_AT[request[0]] :])
+
+
 @dataclass
 class Faults:
     """What is wrong with the wire now."""
@@ -20,6 +30,10 @@ class Faults:
     """Connections are closed at once."""
     disturb: str | None = None
     """One of `FAULTS`: what happens to each answer."""
+    lose: int = 0
+    """How many requests get lost from the next write of zero on; Modbus TCP only."""
+    clients: int | None = None
+    """How many clients a gateway accepts at a time; it closes the connections of others at once."""
 
 
 class Cable:
@@ -32,6 +46,7 @@ class Cable:
         self.faults = Faults()
         self._device_port = 0
         self._server: asyncio.Server | None = None
+        self._losing = False
         self._links: set[asyncio.Task[None]] = set()
         self._dead: set[asyncio.Task[None]] = set()
 
@@ -61,9 +76,16 @@ class Cable:
     def heal(self) -> None:
         """Mend the wire."""
         self.faults = Faults()
+        self._losing = False
+
+    def _loses(self, request: bytes) -> bool:
+        """Whether this request gets lost."""
+        self._losing = self.faults.lose > 0 and (self._losing or _writes_zero(request[MBAP_HEADER:]))
+        self.faults.lose -= self._losing
+        return self._losing
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self.faults.refused:
+        if self.faults.refused or (self.faults.clients is not None and len(self._links) >= self.faults.clients):
             writer.transport.abort()
             return
         link = asyncio.current_task()
@@ -73,7 +95,7 @@ class Cable:
         back = asyncio.create_task(self._answers(link, device_reader, writer))
         try:
             while request := await reader.read(1024):
-                if not self.faults.silent and link not in self._dead:
+                if not self.faults.silent and link not in self._dead and not self._loses(request):
                     device_writer.write(request)
         except ConnectionError, asyncio.CancelledError:
             pass

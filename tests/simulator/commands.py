@@ -29,6 +29,8 @@ HELP = """\
 {"do": "drop"}                                       close the present connections
 {"do": "half_open"}                                  the present connections die without a word
 {"do": "disturb", "how": "garbage"}                  or short_frame, wrong_unit, wrong_transaction
+{"do": "lose", "requests": 3}                        lose so many requests from the next write of zero on (TCP)
+{"do": "clients", "most": 1}                         accept so many clients at a time
 {"do": "exception", "code": 6}                       answer everything with a Modbus exception
 {"do": "refuse_block", "from": 282, "to": 341}       do not know these addresses (exception 2)
 {"do": "writes", "how": "refused"}                   or ignored, done
@@ -115,6 +117,16 @@ def _disturb(sim: Simulator, how: str) -> None:
         cable.faults.disturb = how
 
 
+def _lose(sim: Simulator, requests: int) -> None:
+    for cable in sim.cables.values():
+        cable.faults.lose = requests
+
+
+def _clients(sim: Simulator, most: int) -> None:
+    for cable in sim.cables.values():
+        cable.faults.clients = most
+
+
 def _exception(sim: Simulator, code: int) -> None:
     sim.behaviour.exception = code
 
@@ -166,6 +178,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "drop": _drop,
     "half_open": _half_open,
     "disturb": _disturb,
+    "lose": _lose,
+    "clients": _clients,
     "exception": _exception,
     "refuse_block": _refuse_block,
     "writes": _writes,

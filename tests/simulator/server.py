@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import time
 import tty
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -36,6 +37,8 @@ class LoggedWrite:
     values: tuple[int, ...]
     outcome: str
     """`done`, `refused` or `ignored`."""
+    at: float = field(compare=False)
+    """Real time, in seconds since 1970."""
 
 
 @dataclass
@@ -197,7 +200,7 @@ class Simulator:
 
     def _take(self, function: int, address: int, values: tuple[int, ...]) -> ExcCodes | None:
         outcome = self.behaviour.writes
-        self.write_log.append(LoggedWrite(self.model.seconds, function, address, values, outcome))
+        self.write_log.append(LoggedWrite(self.model.seconds, function, address, values, outcome, time.time()))
         if outcome == "refused":
             return ExcCodes.DEVICE_FAILURE
         if outcome == "done":

@@ -45,7 +45,7 @@ class Site:
 
 def _working(second: int) -> bool:
     day, hour = second // 86400, second % 86400 / 3600
-    return day % 7 < 5 and 7 <= hour < 17
+    return day % 7 < 5 and 7 <= hour < 17  # not on Saturday and Sunday
 
 
 def _spiky(rng: random.Random, seconds: int) -> Iterator[float]:
@@ -182,7 +182,9 @@ def _rules(hass: HomeAssistant, site: Site, strategy: Strategy) -> tuple[Rule, .
     )
 
 
-def run(hass: HomeAssistant, site: Site, strategy: Strategy, days: float) -> Result:
+def run(  # noqa: C901, PLR0915 - one second, from top to bottom
+    hass: HomeAssistant, site: Site, strategy: Strategy, days: float
+) -> Result:
     """Let a strategy command the battery of a site."""
     rules = _rules(hass, site, strategy)
     record = Rule(hass, "peak_record", "value", {"quarter_energy": QUARTER, "period_peak": PEAK})
@@ -228,7 +230,7 @@ def run(hass: HomeAssistant, site: Site, strategy: Strategy, days: float) -> Res
         now_running = abs(model.power_w) >= RUNNING_W
         result.starts += now_running and not running
         running = now_running
-        if second % 900 == 899:
+        if second % 900 == 899:  # the last second of a quarter-hour
             mean = quarter_kwh * 4
             result.means.append(mean)
             result.above_limit += mean > site.limit_kw

@@ -356,6 +356,8 @@ class Debt:
         """True once a zero was sent, acknowledged or not."""
         self._pen = ThreadPoolExecutor(max_workers=1)
         """Writes the file: a disk that hangs must not keep the zero from the device."""
+        self._told: GuardReport | None = None
+        self._storing: asyncio.Future[None]
 
     async def async_pay(self, lines: asyncio.StreamReader) -> None:
         """Deliver zero, unless Home Assistant comes back and says that it did."""
@@ -391,15 +393,20 @@ class Debt:
         self.report = replace(self.report, seconds=round(self._clock() - self._began, 3), **changes)
 
     async def _async_tell(self, patience_s: float) -> None:
-        """Say and store the report as it is now; wait for the disk no longer than `patience_s`."""
+        """Say and store the report unless it is as it was; wait for the disk no longer than `patience_s`.
+
+        An unchanged one is not stored again: the next start may have taken it already, and would report it twice.
+        """
         report = self.report
-        self._say(report.to_line())
+        if report != self._told:
+            self._told = report
+            self._say(report.to_line())
+            self._storing = asyncio.get_running_loop().run_in_executor(self._pen, self._try_to_store, report)
+        await asyncio.wait({self._storing}, timeout=patience_s)
 
-        def store() -> None:
-            with suppress(OSError):
-                self._store(report)
-
-        await asyncio.wait({asyncio.get_running_loop().run_in_executor(self._pen, store)}, timeout=patience_s)
+    def _try_to_store(self, report: GuardReport) -> None:
+        with suppress(OSError):
+            self._store(report)
 
     async def _async_until_zero(self) -> None:
         while True:
