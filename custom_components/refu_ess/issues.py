@@ -91,7 +91,7 @@ class Issues:
     def _event(self, event: Event) -> None:
         if event.kind in OF_EVENTS:
             self._show(event.kind.value, {key: _text(value) for key, value in event.details.items()})
-        elif event.kind is EventKind.ZERO_UNPAID:
+        elif event.kind is EventKind.ZERO_UNPAID and self._controller.closed:
             self._given_up = True
             self._show(ISSUE_ZERO_OWED, {}, severity=ir.IssueSeverity.ERROR, persistent=True)
         elif event.kind is EventKind.LEASE_TAKEN or (

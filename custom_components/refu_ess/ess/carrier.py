@@ -103,6 +103,11 @@ class Carrier:
         elif last.unknown_zero:
             self.lease = lease.restore(self.lease, None)
 
+    @property
+    def closed(self) -> bool:
+        """Whether the integration has stopped: no command is accepted any longer."""
+        return self._closed
+
     def reading(self, now: Moment | None = None) -> Reading:
         """The readings of the last polls."""
         return observe(self.device, self.lease.phases, (now or self._clock()).monotonic)
