@@ -10,6 +10,9 @@ import pytest
 from awesomeversion import AwesomeVersion
 from packaging.requirements import Requirement
 
+from custom_components.refu_ess.ess import ALARMS
+
+from .first_steps import BY_KEY
 from .generated import FILES, INTEGRATION, ROOT
 
 LANGUAGES = sorted(path for path in (INTEGRATION / "translations").glob("*.json"))
@@ -65,6 +68,11 @@ def test_entities_are_told_apart(path: Path) -> None:
     for platform, descriptions in DESCRIPTIONS.items():
         names = [(one.part, one.group, words[platform][one.key]["name"]) for one in descriptions]
         assert len(names) == len(set(names)), sorted(name for name in names if names.count(name) > 1)
+
+
+def test_first_steps_are_for_alarms_that_exist() -> None:
+    """Every first step belongs to a declared alarm."""
+    assert BY_KEY.keys() <= {alarm.key for alarm in ALARMS}
 
 
 def test_manifest() -> None:

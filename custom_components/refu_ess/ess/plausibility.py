@@ -27,7 +27,7 @@ Detects a missing scale factor of 100, as in OpenEMS 2021.
 """
 LIMITS = ("allowed_charge", "allowed_discharge", "pcs_allowed_charge", "pcs_allowed_discharge")
 MAXIMUM_TIMES_NOMINAL = 5
-"""A power limit of more than this many times the nominal power limits nothing: 0xFFFF would mean 6.5 MW."""
+"""A power limit above this multiple of the nominal power is implausible: 0xFFFF would mean 6.5 MW."""
 
 
 @dataclass
@@ -89,7 +89,7 @@ class Plausibility:
             self._settle(key, reading, shown, doubtful=shown != reading)
 
     def judge_voltages(self, status: Mapping[str, Any], battery: Mapping[str, Any]) -> None:
-        """Compare the battery's voltage with the inverter-side reading, while the contactors between them are closed."""
+        """Compare the battery's voltage with the inverter-side reading while the contactors between are closed."""
         here, there = battery["battery_voltage"], status["battery_voltage_pcs"]
         apart = (
             status["system_state"] is SystemState.START
