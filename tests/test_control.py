@@ -668,6 +668,41 @@ async def test_guard_that_acted_is_reported_at_the_next_start(
         assert not (tmp_path / "guard").exists()
 
 
+async def test_every_event_of_a_start_is_shown(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    link: object,
+    unit: MockModbusUnit,
+    hass_storage: dict[str, Any],
+    freezer: FrozenDateTimeFactory,
+    tmp_path: Path,
+) -> None:
+    """Home Assistant writes no state before an entity is added; several events of the setup must not become one."""
+    stored(hass_storage, 0, 25_000)
+    unit.holding[0x203] = 0
+    report = GuardReport(reason=Reason.CLOSED, outcome=Outcome.ZERO_WRITTEN, at=1.0, tries=1, seconds=0.5)
+    with patch("custom_components.refu_ess.guarding.report_path", return_value=tmp_path / "guard"):
+        store_report(tmp_path / "guard", report)
+        events = async_capture_events(hass, EVENT_STATE_CHANGED)
+        await set_up(hass, entry, freezer)
+    ours = [one for one in events if one.data["entity_id"] == "event.refu_ess_commands"]
+    assert event_types(ours) == ["lease_interrupted", "guard_acted", "zero_paid"]
+
+
+async def test_guard_that_took_over_at_the_end_is_left_to_the_next_start(
+    hass: HomeAssistant, ready: MockConfigEntry, tmp_path: Path
+) -> None:
+    """Once the entry is unloaded nobody would see the event, so its file stays."""
+    guard = ready.runtime_data.commander.controller.guard
+    report = GuardReport(reason=Reason.CLOSED, outcome=Outcome.ZERO_WRITTEN, at=1.0, tries=1, seconds=0.5)
+    with patch("custom_components.refu_ess.guarding.report_path", return_value=tmp_path / "guard"):
+        store_report(tmp_path / "guard", report)
+        assert await hass.config_entries.async_unload(ready.entry_id)
+        guard._on_acted(report)
+        await hass.async_block_till_done(wait_background_tasks=True)
+    assert (tmp_path / "guard").exists()
+
+
 async def test_guard_that_acted_meanwhile_ends_the_setpoint(
     hass: HomeAssistant, ready: MockConfigEntry, freezer: FrozenDateTimeFactory, written: list[object]
 ) -> None:

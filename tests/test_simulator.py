@@ -1,6 +1,7 @@
 """The simulated ESS against what is known of the device: addresses and words typed from its documentation."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 
@@ -286,3 +287,26 @@ async def test_example_scenario(sim: Simulator) -> None:
     for command in json.loads(EXAMPLE.read_text()):
         await carry_out(sim, {key: value for key, value in command.items() if key != "at"})
     assert all(f'"do": "{name}"' in HELP for name in COMMANDS)
+
+
+async def test_requests_get_lost_from_a_write_of_zero_on(client: AsyncModbusTcpClient, sim: Simulator) -> None:
+    """Requests before it arrive, then so many do not, and then they do again."""
+    await carry_out(sim, {"do": "lose", "requests": 2})
+    await client.write_registers(0x203, [10])
+    for _ in range(2):
+        with pytest.raises(ModbusIOException):
+            await client.write_registers(0x203, [0])
+        await client.connect()
+    assert (await client.read_holding_registers(0x203, count=1)).registers == [10]
+    await client.write_registers(0x203, [0])
+    assert sim.model.total_w == 0
+
+
+async def test_gateway_with_one_client(client: AsyncModbusTcpClient, sim: Simulator) -> None:
+    """Another client is turned away while the first one is served."""
+    await carry_out(sim, {"do": "clients", "most": 1})
+    reader, writer = await asyncio.open_connection("127.0.0.1", sim.port)
+    with contextlib.suppress(ConnectionError):
+        assert await reader.read() == b""
+    writer.close()
+    assert (await client.read_holding_registers(0x203, count=1)).registers == [0]

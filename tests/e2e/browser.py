@@ -77,7 +77,7 @@ class Browser:
 
 
 @contextmanager
-def browser(ha: HomeAssistant, *, language: str = "en", width: int = 1400, height: int = 1600) -> Iterator[Browser]:
+def browser(ha: HomeAssistant, *, language: str = "en", width: int = 1400, height: int = 2400) -> Iterator[Browser]:
     """A window that is signed in, and a picture of it if something fails."""
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(

@@ -348,7 +348,7 @@ CASES = (
     Case("hang", f"SIGSTOP to Home Assistant for {HANG_S:.0f} s, then SIGCONT", hang, 15, HUNG),
     Case("block", f"Event loop blocked for {BLOCK_S:.0f} s", block, 15, HUNG),
     Case("lossy_stop", f"SIGTERM; the first {LOST_REQUESTS} requests get lost", lossy_stop, 20, SHUT_DOWN),
-    Case("lossy_reload", f"Reload; the first {LOST_REQUESTS} requests are lost", lossy_reload, 15, SHUT_DOWN),
+    Case("lossy_reload", f"Reload; the first {LOST_REQUESTS} requests get lost", lossy_reload, 15, SHUT_DOWN),
     Case(
         "sleep",
         f"Computer that slept for {SLEEP_S:.0f} s with a lease of {SHORT_LEASE_S:.0f} s (emulated: SIGSTOP to Home"
@@ -569,10 +569,9 @@ def row(case: Case, results: list[Result]) -> str:
 def table(results: list[Result], repeat: int) -> str:
     """Return the generated part of the page."""
     lines = [
-        f"Measured on {datetime.now(UTC):%Y-%m-%d} with Home Assistant {ha_version}, {repeat} times each; the seconds"
-        " are the median, the least and the most.",
+        f"Measured on {datetime.now(UTC):%Y-%m-%d} with Home Assistant {ha_version}, {repeat} times each.",
         "",
-        "| Way out | Seconds until zero | Limit | Writes of zero | Power after zero | What the user is told |",
+        "| Way out | Seconds until zero: median (range) | Limit | Writes of zero | Other writes after it | Reported |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     lines += [row(case, [result for result in results if result.case is case]) for case in CASES]
@@ -601,7 +600,8 @@ def main() -> None:
     team = Team([case for case in CASES if not args.case or case.key in args.case], args.repeat)
     with tempfile.TemporaryDirectory() as folder:
         workers = [
-            threading.Thread(target=team.work, args=(Path(folder) / f"bench-{number}",)) for number in range(args.workers)
+            threading.Thread(target=team.work, args=(Path(folder) / f"bench-{number}",))
+            for number in range(args.workers)
         ]
         for worker in workers:
             worker.start()
