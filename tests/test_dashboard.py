@@ -28,6 +28,7 @@ CORE_CARDS = {
     "heading",
     "history-graph",
     "logbook",
+    "markdown",
     "statistics-graph",
     "tile",
 }
