@@ -11,7 +11,7 @@ import pytest
 from freezegun.api import FrozenDateTimeFactory
 from homeassistant.components.blueprint.importer import fetch_blueprint_from_url
 from homeassistant.components.blueprint.models import DomainBlueprints
-from homeassistant.core import HomeAssistant, ServiceCall, ServiceResponse, State, SupportsResponse
+from homeassistant.core import HomeAssistant, ServiceCall, ServiceResponse, State, SupportsResponse, callback
 from homeassistant.exceptions import ServiceValidationError
 from homeassistant.setup import async_setup_component
 from homeassistant.util import yaml as yaml_util
@@ -90,6 +90,7 @@ def commands(hass: HomeAssistant) -> list[dict[str, Any]]:
     """What `set_power` is asked for, where there is no ESS behind it."""
     calls: list[dict[str, Any]] = []
 
+    @callback
     def record(call: ServiceCall) -> ServiceResponse:
         calls.append(dict(call.data))
         return {}
@@ -103,6 +104,7 @@ def sent(hass: HomeAssistant) -> list[tuple[str, str, str]]:
     """The messages: how they were sent, title and text."""
     messages: list[tuple[str, str, str]] = []
 
+    @callback
     def record(call: ServiceCall) -> None:
         messages.append((call.service, call.data["title"], call.data["message"]))
 
@@ -137,10 +139,8 @@ async def automate(hass: HomeAssistant) -> AsyncIterator[Automate]:
 
 async def settle() -> None:
     """Let everything run that can; `async_block_till_done` would wait for the delays inside an automation."""
-    for _ in range(3):
-        for _ in range(20):
-            await asyncio.sleep(0)
-        await asyncio.to_thread(bool)  # what waits for a thread goes on too
+    for _ in range(40):
+        await asyncio.sleep(0)
 
 
 async def pass_time(hass: HomeAssistant, freezer: FrozenDateTimeFactory, seconds: float, step: float = 1) -> None:
@@ -638,6 +638,7 @@ async def test_a_refusal_is_logged_once_a_minute(
     """An ESS in fault refuses; the automation goes on trying without filling the log."""
     asked: list[ServiceCall] = []
 
+    @callback
     def refuse(call: ServiceCall) -> ServiceResponse:
         asked.append(call)
         raise ServiceValidationError("Fault")
