@@ -28,6 +28,7 @@ CORE_CARDS = {
     "heading",
     "history-graph",
     "logbook",
+    "markdown",
     "statistics-graph",
     "tile",
 }
@@ -157,7 +158,8 @@ def test_commands_ask_first(language: str) -> None:
                 continue
             assert action["confirmation"]["text"]
             asked += 1
-    assert asked == 2 + 3 * 2 + 2
+    # Two timed commands; two switches and three buttons, each with its icon.
+    assert asked == 2 + 2 * 2 + 3 * 2
     commands = [card["data"] for card in cards(content) if card.get("perform_action") == "refu_ess.set_power"]
     assert commands == [{"active_power": power, "duration": {"minutes": 15}} for power in (-20_000, 20_000)]
 

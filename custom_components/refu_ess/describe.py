@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from homeassistant.components.binary_sensor import BinarySensorDeviceClass, BinarySensorEntityDescription
 from homeassistant.components.event import EventEntityDescription
-from homeassistant.components.number import NumberDeviceClass, NumberEntityDescription
+from homeassistant.components.number import NumberDeviceClass, NumberEntityDescription, NumberMode
 from homeassistant.components.sensor import SensorDeviceClass, SensorEntityDescription, SensorStateClass
 from homeassistant.const import (
     EntityCategory,
@@ -249,6 +249,7 @@ NUMBERS = tuple(
         native_min_value=0,
         native_max_value=100,
         native_step=1,
+        mode=NumberMode.BOX,  # a slider is set by a slip of the finger
     )
     for entry in CHANNELS
     if entry.key in CONFIGURED

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import override
 
-from homeassistant.components.number import NumberDeviceClass, NumberEntity, NumberEntityDescription
+from homeassistant.components.number import NumberDeviceClass, NumberEntity, NumberEntityDescription, NumberMode
 from homeassistant.const import EntityCategory, UnitOfPower, UnitOfReactivePower
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
@@ -40,6 +40,7 @@ def _active(key: str, phases: int, index: int) -> SetpointDescription:
         device_class=NumberDeviceClass.POWER,
         native_unit_of_measurement=UnitOfPower.WATT,
         native_step=100,
+        mode=NumberMode.BOX,  # with a small apparent power limit it would be a slider
         phases=phases,
         value_fn=lambda power: power.active_w[index],
         set_fn=lambda power, value: replace(power, active_w=_replaced(power.active_w, index, value)),
