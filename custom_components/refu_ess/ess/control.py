@@ -37,7 +37,16 @@ from .limit import Limit
 from .limits import Range
 from .moment import Moment
 from .power import Decision, Settings, decide
-from .reading import SETPOINT_BLOCKS, Reading, observe, other_block
+from .reading import (
+    SETPOINT_BLOCKS,
+    Reading,
+    age_of_inputs,
+    held_setpoints,
+    is_fresh,
+    observe,
+    other_block,
+    unused_setpoints_zero,
+)
 from .record import Record
 from .recovery import Action, Recovery
 from .refusal import Failure, Refusal, RefusedError, WriteFailedError
@@ -113,6 +122,10 @@ class Controller:
         self._running_since: float | None = None
         self._guard_missing_since: float | None = None
         self._closed = False
+        self._recorded: tuple[object, ...] = ()
+        """What was commanded when the record on disk was last found to be right."""
+        self._at_rest: tuple[object, ...] = ()
+        """What the last cycle looked at if it was fresh and the cycle changed nothing, else empty."""
         self._lock = asyncio.Lock()
         """Commands and the cycle take turns, so that no write of one is overtaken by the other."""
         if last.zero is not None:
@@ -135,7 +148,7 @@ class Controller:
             return False
         recovering = self.recovery is not None and self.recovery.step is not recovery.Step.WATCHING
         settled = self.lease.settled and self.resetting.settled
-        return not settled or recovering or not self.ledger.current(self._wanted_record())
+        return not settled or recovering or not self._is_recorded()
 
     @property
     def blocks_to_read(self) -> dict[str, float]:
@@ -154,8 +167,20 @@ class Controller:
     @property
     def limit(self) -> Limit:
         """The limit in force."""
+        if (limit := lease.sure_limit(self.lease)) is not None:
+            return limit
         now = self._clock()
         return lease.limit_of(self.lease, self.reading(now), now.monotonic)
+
+    @property
+    def held(self) -> Power | None:
+        """The setpoints in use as the device holds them, `None` if they cannot be read."""
+        return held_setpoints(self.device, self.lease.phases)
+
+    @property
+    def other_setpoints_zero(self) -> bool | None:
+        """Whether the setpoints that are not in use read back zero, `None` if they cannot be read."""
+        return unused_setpoints_zero(self.device, self.lease.phases)
 
     def reading(self, now: Moment | None = None) -> Reading:
         """The readings of the last polls."""
@@ -446,24 +471,60 @@ class Controller:
         """Do what is due after a poll, also after one that failed; without anything owed, only watch."""
         async with self._lock:
             self.guard.beat()
-            now = self._clock()
-            reading = self.reading(now)
-            self._note_running(reading, now)
-            if self.soc_settings is not None:
-                self.soc_state = next_state(
-                    self.soc_state, reading.soc, reading.allowed_charge_w, reading.system_state, self.soc_settings
-                )
+            now, before = self._clock(), self._looked_at()
+            fresh = is_fresh(age_of_inputs(self.device, now.monotonic), self.settings.stale_after_s)
+            if not fresh or before != self._at_rest:
+                await self._look(now)
+                unchanged = fresh and not self.busy and self._looked_at() == before
+                self._at_rest = before if unchanged else ()
             if self._closed or self.read_only:
                 return
-            await self._attempt(self._step_lease(reading, now))
-            if self.lease.settled and self.lease.phases != self.phases:
-                self.lease = lease.idle(self.phases)
-            await self._attempt(self._step_reset(reading, now))
-            await self._attempt(self._step_recovery(reading, now))
-            await self._attempt(self._sync_record())
             if self.lease.debt is None and self.lease.lease is None:
                 await self._attempt(self.guard.async_paid())
             self.guard.beat()
+
+    async def _look(self, now: Moment) -> None:
+        reading = self.reading(now)
+        self._note_running(reading, now)
+        if self.soc_settings is not None:
+            self.soc_state = next_state(
+                self.soc_state, reading.soc, reading.allowed_charge_w, reading.system_state, self.soc_settings
+            )
+        if self._closed or self.read_only:
+            return
+        await self._attempt(self._step_lease(reading, now))
+        if self.lease.settled and self.lease.phases != self.phases:
+            self.lease = lease.idle(self.phases)
+        await self._attempt(self._step_reset(reading, now))
+        await self._attempt(self._step_recovery(reading, now))
+        await self._attempt(self._sync_record())
+
+    def _looked_at(self) -> tuple[object, ...]:
+        """All that a cycle depends on but the time, which counts only while something is held, owed or recovering.
+
+        A cycle that changes none of it would change nothing the next time either.
+        """
+        return (
+            *self._commanded(),
+            self.device.picture.exposure,
+            self.device.settings_asked_at,
+            self.settings,
+            self.phases,
+            self._running_since,
+        )
+
+    def _commanded(self) -> tuple[object, ...]:
+        """All that the record follows."""
+        return (
+            self.lease,
+            self.resetting,
+            self.recovery,
+            self._latches,
+            self.soc_settings,
+            self.soc_state,
+            self._owner,
+            self.ledger.record,
+        )
 
     async def _attempt(self, step: Awaitable[None]) -> None:
         """Carry out one part of the cycle; one that fails does not keep the others from their turn."""
@@ -655,8 +716,19 @@ class Controller:
             soc_state=self.soc_state,
         )
 
+    def _is_recorded(self) -> bool:
+        """Whether the record on disk is as it should be."""
+        if self.ledger.unsure:
+            return False
+        if (commanded := self._commanded()) != self._recorded:
+            if not self.ledger.current(self._wanted_record()):
+                return False
+            self._recorded = commanded
+        return True
+
     async def _sync_record(self) -> None:
-        await self.ledger.async_sync(self._wanted_record())
+        if not self._is_recorded():
+            await self.ledger.async_sync(self._wanted_record())
 
     async def _cover(self, power: Power, owner: str) -> None:
         wanted, now_s = self._wanted_record(), self._clock().wall
