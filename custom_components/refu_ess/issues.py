@@ -59,18 +59,18 @@ class Issues:
         layout = None if suggested is None else {"layout": suggested.slug}
         key = ISSUE_LAYOUT if suggested is None else f"{ISSUE_LAYOUT}_{suggested.slug}"
         self._show(ISSUE_LAYOUT, layout, translation_key=key, fixable=True)
-        reading = controller.reading()
-        if self._held_at_start is None and reading.held is not None:
-            self._held_at_start = reading.held
+        held, other_setpoints_zero = controller.held, controller.other_setpoints_zero
+        if self._held_at_start is None and held is not None:
+            self._held_at_start = held
         if controller.read_only or self._given_up:
             return
-        if reading.other_setpoints_zero is not None:
-            self._show(ISSUE_OTHER_SETPOINTS, None if reading.other_setpoints_zero else {})
+        if other_setpoints_zero is not None:
+            self._show(ISSUE_OTHER_SETPOINTS, None if other_setpoints_zero else {})
         owed = controller.lease.debt is not None
         self._show_zero_owed(owed=owed)
-        if reading.held is not None:
-            nobodys = controller.lease.lease is None and not owed and reading.held == self._held_at_start
-            self._show_held_power(reading.held if nobodys else None)
+        if held is not None:
+            nobodys = controller.lease.lease is None and not owed and held == self._held_at_start
+            self._show_held_power(held if nobodys else None)
 
     def _show_zero_owed(self, *, owed: bool) -> None:
         now = self._hass.loop.time()

@@ -13,7 +13,7 @@ from .coordinator import RefuEssConfigEntry
 from .describe import NUMBERS, Placed, RefuEssNumberDescription
 from .entity import RefuEssEntity, Shown
 from .errors import translated
-from .ess import Part, Power
+from .ess import INPUT_BLOCKS, Part, Power
 
 PARALLEL_UPDATES = 1
 SUFFIXES = {1: ("",), 3: ("_l1", "_l2", "_l3")}
@@ -138,9 +138,11 @@ class RefuEssSetpoint(RefuEssEntity, NumberEntity):
 
     @override
     def _read(self) -> Shown:
-        reading = self.coordinator.commander.controller.reading()
-        held = reading.held
-        return Shown(reading.reachable, None if held is None else self.entity_description.value_fn(held))
+        controller = self.coordinator.commander.controller
+        held = controller.held
+        return Shown(
+            controller.device.available(INPUT_BLOCKS), None if held is None else self.entity_description.value_fn(held)
+        )
 
     @override
     async def async_set_native_value(self, value: float) -> None:

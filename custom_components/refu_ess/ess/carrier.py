@@ -95,6 +95,8 @@ class Carrier:
         self._running_since: float | None = None
         self._guard_missing_since: float | None = None
         self._closed = False
+        self._recorded: tuple[object, ...] = ()
+        """What was commanded when the record on disk was last found to be right."""
         self._lock = asyncio.Lock()
         """Commands and the cycle take turns, so that no write of one is overtaken by the other."""
         if last.zero is not None:
@@ -211,8 +213,32 @@ class Carrier:
             soc_state=self.soc_state,
         )
 
+    def _commanded(self) -> tuple[object, ...]:
+        """All that the record follows."""
+        return (
+            self.lease,
+            self.resetting,
+            self.recovery,
+            self._latches,
+            self.soc_settings,
+            self.soc_state,
+            self._owner,
+            self.ledger.record,
+        )
+
+    def _is_recorded(self) -> bool:
+        """Whether the record on disk is as it should be."""
+        if self.ledger.unsure:
+            return False
+        if (commanded := self._commanded()) != self._recorded:
+            if not self.ledger.current(self._wanted_record()):
+                return False
+            self._recorded = commanded
+        return True
+
     async def _sync_record(self) -> None:
-        await self.ledger.async_sync(self._wanted_record())
+        if not self._is_recorded():
+            await self.ledger.async_sync(self._wanted_record())
 
     async def _cover(self, power: Power, owner: str) -> None:
         wanted, now_s = self._wanted_record(), self._clock().wall

@@ -15,7 +15,7 @@ from .lease import REFUSES, End, Lease
 from .limit import Limit
 from .limits import Range
 from .power import Decision
-from .reading import SETPOINT_BLOCKS
+from .reading import SETPOINT_BLOCKS, held_setpoints, unused_setpoints_zero
 from .recovery import Recovery
 from .refusal import Failure, Refusal, RefusedError, WriteFailedError
 from .setpoint import Power
@@ -40,8 +40,20 @@ class Controller(Cycle):
     @property
     def limit(self) -> Limit:
         """The limit in force."""
+        if (limit := lease.sure_limit(self.lease)) is not None:
+            return limit
         now = self._clock()
         return lease.limit_of(self.lease, self.reading(now), now.monotonic)
+
+    @property
+    def held(self) -> Power | None:
+        """The setpoints in use as the device holds them, `None` if they cannot be read."""
+        return held_setpoints(self.device, self.lease.phases)
+
+    @property
+    def other_setpoints_zero(self) -> bool | None:
+        """Whether the setpoints that are not in use read back zero, `None` if they cannot be read."""
+        return unused_setpoints_zero(self.device, self.lease.phases)
 
     def plan(self, asked: Power) -> Decision:
         """Return what would be sent for `asked` at this moment. Writes nothing.

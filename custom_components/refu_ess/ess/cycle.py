@@ -20,7 +20,7 @@ from .events import EventKind
 from .lease import End
 from .moment import Moment
 from .power import Decision, decide
-from .reading import SETPOINT_BLOCKS, Reading, other_block
+from .reading import SETPOINT_BLOCKS, Reading, age_of_inputs, is_fresh, other_block
 from .recovery import Action, Recovery
 from .refusal import Failure, Refusal, RefusedError, WriteFailedError
 from .setpoint import Power
@@ -42,6 +42,9 @@ WITHOUT_EFFECT = (IllegalFunctionError, IllegalDataAddressError, IllegalDataValu
 class Cycle(Carrier):
     """What happens without a command: leases go on and end, debts are paid, errors are reset, faults recovered."""
 
+    _at_rest: tuple[object, ...] = ()
+    """What the last cycle looked at if it was fresh and the cycle changed nothing, else empty."""
+
     @property
     def busy(self) -> bool:
         """Whether the device must be looked after every second."""
@@ -49,7 +52,7 @@ class Cycle(Carrier):
             return False
         recovering = self.recovery is not None and self.recovery.step is not recovery.Step.WATCHING
         settled = self.lease.settled and self.resetting.settled
-        return not settled or recovering or not self.ledger.current(self._wanted_record())
+        return not settled or recovering or not self._is_recorded()
 
     @property
     def blocks_to_read(self) -> dict[str, float]:
@@ -64,24 +67,47 @@ class Cycle(Carrier):
         """Do what is due after a poll, also after one that failed; without anything owed, only watch."""
         async with self._lock:
             self.guard.beat()
-            now = self._clock()
-            reading = self.reading(now)
-            self._note_running(reading, now)
-            if self.soc_settings is not None:
-                self.soc_state = next_state(
-                    self.soc_state, reading.soc, reading.allowed_charge_w, reading.system_state, self.soc_settings
-                )
+            now, before = self._clock(), self._looked_at()
+            fresh = is_fresh(age_of_inputs(self.device, now.monotonic), self.settings.stale_after_s)
+            if not fresh or before != self._at_rest:
+                await self._look(now)
+                unchanged = fresh and not self.busy and self._looked_at() == before
+                self._at_rest = before if unchanged else ()
             if self._closed or self.read_only:
                 return
-            await self._attempt(self._step_lease(reading, now))
-            if self.lease.settled and self.lease.phases != self.phases:
-                self.lease = lease.idle(self.phases)
-            await self._attempt(self._step_reset(reading, now))
-            await self._attempt(self._step_recovery(reading, now))
-            await self._attempt(self._sync_record())
             if self.lease.debt is None and self.lease.lease is None:
                 await self._attempt(self.guard.async_paid())
             self.guard.beat()
+
+    async def _look(self, now: Moment) -> None:
+        reading = self.reading(now)
+        self._note_running(reading, now)
+        if self.soc_settings is not None:
+            self.soc_state = next_state(
+                self.soc_state, reading.soc, reading.allowed_charge_w, reading.system_state, self.soc_settings
+            )
+        if self._closed or self.read_only:
+            return
+        await self._attempt(self._step_lease(reading, now))
+        if self.lease.settled and self.lease.phases != self.phases:
+            self.lease = lease.idle(self.phases)
+        await self._attempt(self._step_reset(reading, now))
+        await self._attempt(self._step_recovery(reading, now))
+        await self._attempt(self._sync_record())
+
+    def _looked_at(self) -> tuple[object, ...]:
+        """All that a cycle depends on but the time, which counts only while something is held, owed or recovering.
+
+        A cycle that changes none of it would change nothing the next time either.
+        """
+        return (
+            *self._commanded(),
+            self.device.picture.exposure,
+            self.device.settings_asked_at,
+            self.settings,
+            self.phases,
+            self._running_since,
+        )
 
     def _note_running(self, reading: Reading, now: Moment) -> None:
         """Remember since when the system runs: the ramp begins again after each start and each loss of sight."""
