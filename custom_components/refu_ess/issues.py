@@ -92,7 +92,7 @@ class Issues:
         if event.kind in OF_EVENTS:
             self._show(event.kind.value, {key: _text(value) for key, value in event.details.items()})
         elif event.kind is EventKind.ZERO_UNPAID:
-            self._given_up = self._controller.closed  # else it is a debt of unknown size, found at a start
+            self._given_up = True
             self._show(ISSUE_ZERO_OWED, {}, severity=ir.IssueSeverity.ERROR, persistent=True)
         elif event.kind is EventKind.LEASE_TAKEN or (
             event.kind is EventKind.LEASE_ENDED and event.details["reason"] == "released"

@@ -129,11 +129,6 @@ class Controller:
         return self.phases != 1
 
     @property
-    def closed(self) -> bool:
-        """Whether the integration has stopped: no command is accepted any longer."""
-        return self._closed
-
-    @property
     def busy(self) -> bool:
         """Whether the device must be looked after every second."""
         if self.read_only or self._closed:
