@@ -173,10 +173,7 @@ class Block:
     @property
     def available(self) -> bool:
         """Whether all of it was read the last time it was asked for."""
-        for piece in self.pieces:
-            if not piece.available:
-                return False
-        return True
+        return all(piece.available for piece in self.pieces)
 
     @property
     def failure(self) -> ModbusError | None:
