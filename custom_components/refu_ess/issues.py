@@ -49,12 +49,18 @@ class Issues:
         """The integration stopped before zero was written; what was shown for that stays."""
         self._shown: dict[str, tuple[str, ...] | None] = {}
         """What was shown last, by kind: the text and its placeholders, `None` for an issue that was taken back."""
+        self._seen: tuple[object, ...] = ()
+        """What was looked at last. Looking again would change nothing, unless time counts or an event came between."""
         commander.async_listen(self._event)
 
     @callback
     def async_update(self) -> None:
         """Show what is unsettled, and take back what is settled."""
         controller = self._controller
+        owed, seen = controller.lease.debt is not None, (controller.device.picture.exposure, controller.lease)
+        if seen == self._seen and not owed:
+            return
+        self._seen = seen
         suggested: InverterStatusLayout | None = controller.device.suggested_layout
         layout = None if suggested is None else {"layout": suggested.slug}
         key = ISSUE_LAYOUT if suggested is None else f"{ISSUE_LAYOUT}_{suggested.slug}"
@@ -66,7 +72,6 @@ class Issues:
             return
         if other_setpoints_zero is not None:
             self._show(ISSUE_OTHER_SETPOINTS, None if other_setpoints_zero else {})
-        owed = controller.lease.debt is not None
         self._show_zero_owed(owed=owed)
         if held is not None:
             nobodys = controller.lease.lease is None and not owed and held == self._held_at_start
@@ -89,6 +94,7 @@ class Issues:
 
     @callback
     def _event(self, event: Event) -> None:
+        self._seen = ()
         if event.kind in OF_EVENTS:
             self._show(event.kind.value, {key: _text(value) for key, value in event.details.items()})
         elif event.kind is EventKind.ZERO_UNPAID and self._controller.closed:

@@ -238,10 +238,10 @@ def looks(picture: Picture) -> Mapping[str, Any]:
 @QUIET
 def test_step_by_step_is_as_from_scratch(steps: list[Exposure]) -> None:
     """However a picture came to be it is the one of its exposure alone, and its changes are the differences."""
-    picture = develop(None, steps[0], {})
+    picture = develop(None, steps[0])
     for exposure in steps[1:]:
-        before, picture = picture, develop(picture, exposure, {})
-        scratch = develop(None, exposure, {})
+        before, picture = picture, develop(picture, exposure)
+        scratch = develop(None, exposure)
         assert looks(picture) == looks(scratch)
         old, new = looks(before), looks(picture)
         assert picture.changed == {key for key in new if new[key] != old[key]}
@@ -292,7 +292,7 @@ def check(device: RefuEss) -> None:
             assert picture.values[entry.key] is None
         else:
             assert picture.values[entry.key] == entry.field.decode([words[address] for address in addresses])
-    assert looks(picture) == looks(develop(None, picture.exposure, {}))
+    assert looks(picture) == looks(develop(None, picture.exposure))
 
 
 def test_all_alarms_are_summed_up() -> None:
