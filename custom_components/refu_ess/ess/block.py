@@ -213,11 +213,6 @@ class Block:
         return not any(any(piece.words) for piece in self.pieces)
 
     @property
-    def component(self) -> SimpleNamespace:
-        """The decoded words of the last good reading, by attribute."""
-        return SimpleNamespace(**self.readings)
-
-    @property
     def readings(self) -> dict[str, Any]:
         """The decoded words of the last good reading, by key."""
         return {key: value for piece in self.pieces for key, value in piece.readings.items()}

@@ -238,7 +238,7 @@ class Carrier:
 
     async def _sync_record(self) -> None:
         if not self._is_recorded():
-            await self.ledger.async_sync(self._wanted_record())
+            await self.ledger.async_save(self._wanted_record())
 
     async def _cover(self, power: Power, owner: str) -> None:
         wanted, now_s = self._wanted_record(), self._clock().wall

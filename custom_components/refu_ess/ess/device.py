@@ -267,10 +267,6 @@ class RefuEss:
         """Whether every one of these blocks was read the last time it was asked for."""
         return all(self.blocks[name].available for name in names)
 
-    def number(self, key: str) -> float | None:
-        """Return a numeric channel, `None` if it is unknown or could not be read."""
-        return cast("float | None", self.picture.values[key])
-
     @property
     def active_alarms(self) -> tuple[BitEntry, ...]:
         """The active alarms, the most severe first."""

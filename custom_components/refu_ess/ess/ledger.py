@@ -31,11 +31,6 @@ class Ledger:
         """Whether the record on disk is known to be `wanted`."""
         return not self.unsure and wanted == self.record
 
-    async def async_sync(self, wanted: Record) -> None:
-        """Bring the record on disk up to date. Raises `WriteFailedError`."""
-        if not self.current(wanted):
-            await self._save(wanted)
-
     async def async_cover(self, power: Power, state: lease.State, wanted: Record, *, owner: str, now_s: float) -> None:
         """Make sure that the record on disk covers `power`, before it is sent.
 
@@ -46,7 +41,7 @@ class Ledger:
             return
         ours = self._with_kept(state.ours().widened(power))
         taken_at = now_s if kept is None else kept.taken_at
-        await self._save(replace(wanted, zero=OwedZero(ours=ours, owner=owner, taken_at=taken_at)))
+        await self.async_save(replace(wanted, zero=OwedZero(ours=ours, owner=owner, taken_at=taken_at)))
 
     def owed_zero(self, state: lease.State, *, owner: str, now_s: float) -> OwedZero | None:
         """The debt to record for a state. A lease that goes on or is renewed costs no write of the file."""
@@ -67,7 +62,8 @@ class Ledger:
         kept = self._kept(len(ours.lower) // 2)
         return ours if kept is None else ours.union(kept.ours)
 
-    async def _save(self, record: Record) -> None:
+    async def async_save(self, record: Record) -> None:
+        """Write the record to disk. Raises `WriteFailedError`."""
         failed_before, self.unsure = self.unsure, True
         try:
             await self._keep(record)
