@@ -106,7 +106,7 @@ async def test_control_rests_while_nothing_changes(
         looks.append(now)
         return observe(device, phases, now)
 
-    monkeypatch.setattr("custom_components.refu_ess.ess.control.observe", look)
+    monkeypatch.setattr("custom_components.refu_ess.ess.carrier.observe", look)
 
     async def looked(polls: int) -> int:
         looks.clear()

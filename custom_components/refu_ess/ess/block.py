@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, reduce
 from operator import or_
-from types import SimpleNamespace
 from typing import Any, override
 
 from modbus_connection import (
