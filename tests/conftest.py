@@ -76,8 +76,8 @@ def _custom_integrations(enable_custom_integrations: None) -> None:
 @pytest.fixture(autouse=True)
 def _short_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give up a debt that cannot be paid after a moment; Home Assistant's teardown would wait for it."""
-    monkeypatch.setattr("custom_components.refu_ess.ess.control.WAY_OUT_S", 0.3)
-    monkeypatch.setattr("custom_components.refu_ess.ess.control.WAY_OUT_PAUSE_S", 0.05)
+    monkeypatch.setattr("custom_components.refu_ess.ess.cycle.WAY_OUT_S", 0.3)
+    monkeypatch.setattr("custom_components.refu_ess.ess.cycle.WAY_OUT_PAUSE_S", 0.05)
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""What is written out from the declarations: the entities' English, the icons, and the tables of the README."""
+"""Files generated from the declarations: the entities' English texts, the icons, and the tables in `docs`."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -9,11 +9,22 @@ from custom_components.refu_ess import options
 from custom_components.refu_ess.automations import OPTIONS
 from custom_components.refu_ess.binary_sensor import CONNECTION
 from custom_components.refu_ess.controls import CONTROLS
-from custom_components.refu_ess.describe import BINARY_SENSORS, NUMBERS, SENSORS, Placed, english_entities, icons
-from custom_components.refu_ess.ess import BITS, CHANNELS, ChannelEntry, Part, Severity, counts_as
+from custom_components.refu_ess.describe import (
+    BINARY_SENSORS,
+    NUMBERS,
+    SENSORS,
+    Placed,
+    alarm_names,
+    english_entities,
+    icons,
+)
+from custom_components.refu_ess.ess import ALARMS, BITS, CHANNELS, ChannelEntry, Part, Severity, counts_as
+
+from .first_steps import first_step
 
 ROOT = Path(__file__).parent.parent
 INTEGRATION = ROOT / "custom_components" / "refu_ess"
+DOCS = ROOT / "docs"
 PARTS = {Part.ESS: "ESS", Part.BATTERY: "Battery", Part.DCDC: "DC/DC converter"}
 
 
@@ -101,7 +112,7 @@ def _enabled(description: Placed) -> str:
 
 
 def _channel_rows() -> Iterator[str]:
-    yield _row("Entity", "Part", "Channel", "Register", "Unit", "At first")
+    yield _row("Entity", "Part", "Channel", "Register", "Unit", "Default")
     yield _row(*["---"] * 6)
     for description in (*SENSORS, *NUMBERS):
         entry = description.entry
@@ -117,7 +128,7 @@ def _channel_rows() -> Iterator[str]:
 
 def _bit_rows() -> Iterator[str]:
     by_key = {description.key: description for description in BINARY_SENSORS}
-    yield _row("Entity", "Part", "Word", "Bit", "Shown on when", "Counts as", "At first")
+    yield _row("Entity", "Part", "Word", "Bit", "Shown on when", "Counts as", "Default")
     yield _row(*["---"] * 7)
     for entry in BITS:
         part = f"Battery group {entry.bit.group}" if entry.bit.group else PARTS[entry.bit.part]
@@ -143,7 +154,7 @@ def _condition_rows() -> Iterator[str]:
                 "fault": "any fault is active",
                 "warning": "any warning is active",
                 "charging": "active power is negative",
-            }.get(description.key, "any alarm of its kind is active")
+            }.get(description.key, "any alarm of this category is active")
             yield _row(english_names[description.key]["name"], meaning)
 
 
@@ -170,7 +181,31 @@ def _option_rows() -> Iterator[str]:
         yield _row(named, texts["data_description"][option.key], permitted, default)
 
 
-TABLES = {"conditions": _condition_rows, "channels": _channel_rows, "bits": _bit_rows}
+def _control_rows() -> Iterator[str]:
+    names = json.loads((INTEGRATION / "translations" / "en.json").read_text())["entity"]
+    yield _row("Entity", "Platform", "Default")
+    yield _row(*["---"] * 3)
+    for platform, descriptions in CONTROLS.items():
+        for description in descriptions:
+            yield _row(names[platform][description.key]["name"], platform, _enabled(description))
+
+
+def _alarm_rows() -> Iterator[str]:
+    yield _row("Key", "Word and bit", "Text", "Counts as", "Category", "First step")
+    yield _row(*["---"] * 6)
+    texts = alarm_names()
+    for alarm in ALARMS:
+        place = f"{alarm.word.channel.channel}.{alarm.field.start}"
+        category = alarm.bit.category.value
+        yield _row(f"`{alarm.key}`", place, texts[alarm.key], counts_as(alarm).value, category, first_step(alarm))
+
+
+ENTITY_TABLES = {
+    "conditions": _condition_rows,
+    "control": _control_rows,
+    "channels": _channel_rows,
+    "bits": _bit_rows,
+}
 
 
 def with_tables(path: Path, tables: Mapping[str, Callable[[], Iterator[str]]]) -> str:
@@ -184,14 +219,19 @@ def with_tables(path: Path, tables: Mapping[str, Callable[[], Iterator[str]]]) -
     return text
 
 
-def readme() -> str:
-    """Return the README with its tables generated again."""
-    return with_tables(ROOT / "README.md", TABLES)
+def entities_page() -> str:
+    """Return the page about the entities with its tables generated again."""
+    return with_tables(DOCS / "entities.md", ENTITY_TABLES)
+
+
+def alarms_page() -> str:
+    """Return the page about the alarms with its table generated again."""
+    return with_tables(DOCS / "alarms.md", {"alarms": _alarm_rows})
 
 
 def options_page() -> str:
     """Return the page about the options with its table generated again."""
-    return with_tables(ROOT / "docs" / "options.md", {"options": _option_rows})
+    return with_tables(DOCS / "options.md", {"options": _option_rows})
 
 
 FILES = {
@@ -200,8 +240,9 @@ FILES = {
     INTEGRATION / "icons.json": icon_file,
     INTEGRATION / "triggers.yaml": triggers,
     INTEGRATION / "conditions.yaml": conditions,
-    ROOT / "README.md": readme,
-    ROOT / "docs" / "options.md": options_page,
+    DOCS / "alarms.md": alarms_page,
+    DOCS / "entities.md": entities_page,
+    DOCS / "options.md": options_page,
 }
 
 assert len(CHANNELS) == len(SENSORS) + len(NUMBERS)

@@ -11,10 +11,11 @@ import pytest
 from freezegun.api import FrozenDateTimeFactory
 from homeassistant.components.blueprint.importer import fetch_blueprint_from_url
 from homeassistant.components.blueprint.models import DomainBlueprints
-from homeassistant.core import HomeAssistant, ServiceCall, ServiceResponse, State, SupportsResponse
+from homeassistant.core import HomeAssistant, ServiceCall, ServiceResponse, State, SupportsResponse, callback
 from homeassistant.exceptions import ServiceValidationError
 from homeassistant.setup import async_setup_component
 from homeassistant.util import yaml as yaml_util
+from modbus_connection import ModbusTimeoutError
 from modbus_connection.mock import MockModbusUnit
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_time_changed, mock_restore_cache
 from pytest_homeassistant_custom_component.test_util.aiohttp import AiohttpClientMocker
@@ -89,6 +90,7 @@ def commands(hass: HomeAssistant) -> list[dict[str, Any]]:
     """What `set_power` is asked for, where there is no ESS behind it."""
     calls: list[dict[str, Any]] = []
 
+    @callback
     def record(call: ServiceCall) -> ServiceResponse:
         calls.append(dict(call.data))
         return {}
@@ -102,6 +104,7 @@ def sent(hass: HomeAssistant) -> list[tuple[str, str, str]]:
     """The messages: how they were sent, title and text."""
     messages: list[tuple[str, str, str]] = []
 
+    @callback
     def record(call: ServiceCall) -> None:
         messages.append((call.service, call.data["title"], call.data["message"]))
 
@@ -136,10 +139,8 @@ async def automate(hass: HomeAssistant) -> AsyncIterator[Automate]:
 
 async def settle() -> None:
     """Let everything run that can; `async_block_till_done` would wait for the delays inside an automation."""
-    for _ in range(3):
-        for _ in range(20):
-            await asyncio.sleep(0)
-        await asyncio.to_thread(bool)  # what waits for a thread goes on too
+    for _ in range(40):
+        await asyncio.sleep(0)
 
 
 async def pass_time(hass: HomeAssistant, freezer: FrozenDateTimeFactory, seconds: float, step: float = 1) -> None:
@@ -637,6 +638,7 @@ async def test_a_refusal_is_logged_once_a_minute(
     """An ESS in fault refuses; the automation goes on trying without filling the log."""
     asked: list[ServiceCall] = []
 
+    @callback
     def refuse(call: ServiceCall) -> ServiceResponse:
         asked.append(call)
         raise ServiceValidationError("Fault")
@@ -854,11 +856,11 @@ async def test_five_alarms_at_once(
     """Five messages in their order, then one reminder that lists all five, which escalates, until acknowledged."""
     await automate("alarm_notification")
     for number in range(5):
-        ess.tell("raised", f"Alarm {number}", battery_group=2)
+        ess.tell("raised", f"Alarm {number}")
     for _ in range(10):
         await settle()
     title = "REFU ESS: fault"
-    assert sent == [("send", title, f"Alarm {number} (fault, battery, battery group 2)") for number in range(5)]
+    assert sent == [("send", title, f"Alarm {number} (fault, battery)") for number in range(5)]
     sent.clear()
 
     await pass_time(hass, freezer, 605, 5)
@@ -1003,10 +1005,74 @@ async def test_the_battery_rests_when_the_automation_is_stuck(
     assert unit.holding[0x203] == 0
 
 
+async def set_bits(
+    hass: HomeAssistant, freezer: FrozenDateTimeFactory, unit: MockModbusUnit, *bits: tuple[int, int], on: bool = True
+) -> None:
+    """Let the device set or clear these bits of its words, and be read."""
+    for address, bit in bits:
+        word = int(unit.input.get(address, 0))  # type: ignore[arg-type]
+        unit.input[address] = word | 1 << bit if on else word & ~(1 << bit)
+    await pass_time(hass, freezer, 12)
+    for _ in range(10):
+        await settle()
+
+
+SMOKE, GROUP_3_SILENT, INVERTER_FAULT = (0x140, 7), (0x138, 2), (0x103, 3)
+
+
+async def test_alarms_of_the_device(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    automate: Automate,
+    sent: list[tuple[str, str, str]],
+    loaded: MockConfigEntry,
+    unit: MockModbusUnit,
+) -> None:
+    """Its bits become messages in the alarms' own words; a lost link neither raises nor clears one."""
+    await automate(
+        "alarm_notification",
+        alarms="event.refu_ess_alarms",
+        active_alarms="sensor.refu_ess_active_alarms",
+        tell_cleared=True,
+    )
+    await set_bits(hass, freezer, unit, SMOKE, GROUP_3_SILENT, INVERTER_FAULT)
+    smoke, fault = "Fog (smoke) alarm", "Inverter fault"
+    silent = "CAN communication interruption between battery group and group 3"
+    assert sent == [
+        ("send", "REFU ESS: fault", f"{smoke} (fault, temperature)"),
+        ("send", "REFU ESS: fault", f"{fault} (fault, inverter)"),
+        ("send", "REFU ESS: fault", f"{silent} (fault, communication)"),
+    ]
+    sent.clear()
+    await pass_time(hass, freezer, 600, 10)
+    assert sent == [("send", "REFU ESS: reminder 1, not acknowledged", f"Active: {smoke}, {fault}, {silent}")]
+    sent.clear()
+
+    unit.fail_requests(ModbusTimeoutError("late"))
+    await pass_time(hass, freezer, 60, 10)
+    assert hass.states.is_state("event.refu_ess_alarms", "unavailable")
+    unit.fail_requests(None)
+    await pass_time(hass, freezer, 60, 10)
+    assert hass.states.is_state("sensor.refu_ess_active_alarms", "3")
+    assert sent == []
+
+    await set_bits(hass, freezer, unit, SMOKE, INVERTER_FAULT, on=False)
+    assert sent == [
+        ("send", "REFU ESS: alarm cleared", f"{smoke} (fault, temperature)"),
+        ("send", "REFU ESS: alarm cleared", f"{fault} (fault, inverter)"),
+    ]
+    sent.clear()
+    await set_bits(hass, freezer, unit, GROUP_3_SILENT, on=False)
+    assert sent == [("send", "REFU ESS: alarm cleared", f"{silent} (fault, communication)")]
+    sent.clear()
+    await pass_time(hass, freezer, 1200, 10)
+    assert sent == []
+
+
 # The documents
 
 
-def test_every_blueprint_has_a_section() -> None:
+def test_every_bluepri_a_section() -> None:
     """With the button that imports it, and every input by its name."""
     text = (ROOT / "docs" / "automations.md").read_text()
     for path in BLUEPRINTS:

@@ -418,6 +418,7 @@ async def test_error_reset(
         await press_reset(hass, freezer)
     assert refused.value.translation_key == "refused_no_error"
     unit.input[0x100] = 5
+    await ready.runtime_data.async_refresh()
     await press_reset(hass, freezer)
     assert written == [(0x201, [1]), (0x201, [0])]
     assert state(hass, "sensor.refu_ess_error_resets") == "1"

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -13,7 +14,10 @@ import pytest
 import yaml
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
-from pytest_homeassistant_custom_component.common import MockConfigEntry
+from homeassistant.helpers.template import Template
+from homeassistant.util import dt as dt_util
+from modbus_connection.mock import MockModbusUnit
+from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_time_changed
 
 ROOT = Path(__file__).parent.parent
 ACTIONS = ("tap_action", "icon_tap_action", "hold_action", "double_tap_action")
@@ -28,6 +32,7 @@ CORE_CARDS = {
     "heading",
     "history-graph",
     "logbook",
+    "markdown",
     "statistics-graph",
     "tile",
 }
@@ -157,7 +162,8 @@ def test_commands_ask_first(language: str) -> None:
                 continue
             assert action["confirmation"]["text"]
             asked += 1
-    assert asked == 2 + 3 * 2 + 2
+    # Two timed commands; two switches and three buttons, each with its icon.
+    assert asked == 2 + 2 * 2 + 3 * 2
     commands = [card["data"] for card in cards(content) if card.get("perform_action") == "refu_ess.set_power"]
     assert commands == [{"active_power": power, "duration": {"minutes": 15}} for power in (-20_000, 20_000)]
 
@@ -171,6 +177,47 @@ def test_nothing_slides() -> None:
     for card in cards(content):
         if card.get("type") in {"entities", "entity-filter"}:
             assert {one.split(".")[0] for one in entity_ids(card)} <= {"binary_sensor", "sensor"}
+
+
+@pytest.mark.usefixtures("loaded")
+def test_no_dialog_slides(hass: HomeAssistant) -> None:
+    """The dialog of a number, which a tile opens, has a field to type in."""
+    modes = {state.entity_id: state.attributes["mode"] for state in hass.states.async_all("number")}
+    assert len(modes) == 5
+    assert set(modes.values()) == {"box"}
+
+
+@pytest.mark.parametrize("language", sorted(SCRIPT.TEXTS))
+def test_names_fit(language: str) -> None:
+    """A tile of half a section has a short name."""
+    tiles = [card for card in cards(yaml.safe_load(printed("--language", language))) if card.get("type") == "tile"]
+    narrow = [card["name"] for card in tiles if card.get("grid_options") != {"columns": "full"}]
+    assert 0 < len(narrow) < len(tiles)
+    assert max(map(len, narrow)) <= SCRIPT.SHORT
+
+
+def test_nothing_is_shown_that_says_nothing() -> None:
+    """The end of a setpoint is shown while there is one, and lists of alarms while there are alarms."""
+    found = list(cards(yaml.safe_load(printed())))
+    ends = [card for card in found if card.get("type") == "tile" and card["entity"].endswith("_setpoint_active_until")]
+    assert len(ends) == 2
+    assert {card["visibility"][0]["state_not"] for card in ends} == {"unavailable"}
+    (everything,) = (card for card in found if card.get("type") == "markdown")
+    assert everything["visibility"] == [
+        {"condition": "numeric_state", "entity": "sensor.refu_ess_active_alarms", "above": 0}
+    ]
+    assert [card["show_empty"] for card in found if card.get("type") == "entity-filter"] == [False]
+
+
+async def test_every_active_alarm_is_listed(hass: HomeAssistant, loaded: object, unit: MockModbusUnit) -> None:
+    """Also that of a battery group, whose entity is off by default."""
+    unit.input.update({0x138: 1 << 2, 0x140: 1 << 7})
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=11))
+    await hass.async_block_till_done(wait_background_tasks=True)
+    (content,) = (card["content"] for card in cards(yaml.safe_load(printed())) if card.get("type") == "markdown")
+    assert Template(content, hass).async_render() == (
+        "- Fog (smoke) alarm\n- CAN communication interruption between battery group and group 3"
+    )
 
 
 def test_core_cards_only() -> None:

@@ -10,6 +10,9 @@ import pytest
 from awesomeversion import AwesomeVersion
 from packaging.requirements import Requirement
 
+from custom_components.refu_ess.ess import ALARMS
+
+from .first_steps import BY_KEY
 from .generated import FILES, INTEGRATION, ROOT
 
 LANGUAGES = sorted(path for path in (INTEGRATION / "translations").glob("*.json"))
@@ -67,6 +70,11 @@ def test_entities_are_told_apart(path: Path) -> None:
         assert len(names) == len(set(names)), sorted(name for name in names if names.count(name) > 1)
 
 
+def test_first_steps_are_for_alarms_that_exist() -> None:
+    """Every first step belongs to a declared alarm."""
+    assert BY_KEY.keys() <= {alarm.key for alarm in ALARMS}
+
+
 def test_manifest() -> None:
     """The manifest keeps Home Assistant's own pins possible and names a version that can be read."""
     manifest = load(INTEGRATION / "manifest.json")
@@ -117,7 +125,7 @@ def texts_of_control() -> Iterator[str]:
             yield f".issues.{issue}{layout}.title"
 
 
-@pytest.mark.parametrize("place", texts_of_control())
+@pytest.mark.parametrize("place", sorted(set(texts_of_control())))
 @pytest.mark.parametrize("path", LANGUAGES, ids=lambda path: path.stem)
 def test_every_word_of_control_has_a_text(path: Path, place: str) -> None:
     """A limit, an event, a refusal, a failure or an issue without a text in some language does not pass."""

@@ -1,4 +1,4 @@
-"""Asks how the device is reached, probes it, and says what went wrong. Nothing is written to the device."""
+"""Config flow: asks for the connection, probes the device and reports errors. Nothing is written to it."""
 
 import asyncio
 import socket
@@ -103,21 +103,21 @@ FIELDS = {TRANSPORT_TCP: ADDRESS, TRANSPORT_RTU_OVER_TCP: ADDRESS, TRANSPORT_SER
 
 
 def _flat(transport: str, user_input: dict[str, Any]) -> dict[str, Any]:
-    """Return the entry's data from what a form gave."""
+    """Return the entry's data from form input."""
     data: dict[str, Any] = {CONF_TRANSPORT: transport, **user_input}
     connection: dict[str, Any] = data.pop(SECTION_CONNECTION)
     return data | connection
 
 
 def _sectioned(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an entry's data as a form takes it."""
+    """Return an entry's data as form defaults."""
     words = {key: str(value) if key in (CONF_BYTESIZE, CONF_STOPBITS) else value for key, value in data.items()}
     inner = {key: words.pop(key) for key in (CONF_UNIT_ID, CONF_SHARE_CONNECTION)}
     return {**words, SECTION_CONNECTION: inner}
 
 
 async def _async_why_no_connection(data: Mapping[str, Any]) -> str:
-    """Find out why a link could not be opened; the Modbus library does not tell."""
+    """Find out why a link could not be opened; the Modbus library does not say."""
     if data[CONF_TRANSPORT] == TRANSPORT_SERIAL:
         return "serial_port"
     try:
@@ -139,7 +139,7 @@ class RefuEssConfigFlow(ConfigFlow, domain=DOMAIN):
     VERSION = 1
 
     def __init__(self) -> None:
-        """Start with nothing asked."""
+        """Start without answers."""
         self._name = DEFAULT_NAME
         self._data: dict[str, Any] = {}
         self._finding: Finding | None = None
@@ -158,7 +158,7 @@ class RefuEssConfigFlow(ConfigFlow, domain=DOMAIN):
         return self.async_show_menu(step_id="user", menu_options=TRANSPORTS)
 
     async def async_step_reconfigure(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
-        """Ask for the transport anew; the entry keeps its identity whatever it is."""
+        """Ask for the transport again; the entry keeps its identity."""
         return self.async_show_menu(step_id="reconfigure", menu_options=TRANSPORTS)
 
     async def async_step_tcp(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
@@ -206,7 +206,7 @@ class RefuEssConfigFlow(ConfigFlow, domain=DOMAIN):
         )
 
     async def async_step_unusual(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
-        """Ask whether to go on although what was read does not look like a REFU ESS."""
+        """Ask whether to continue although the readings do not look like those of a REFU ESS."""
         if user_input is not None:
             return self._finish()
         finding, unknown = cast("Finding", self._finding), "?"
@@ -226,7 +226,7 @@ class RefuEssConfigFlow(ConfigFlow, domain=DOMAIN):
         )
 
     async def _async_text(self, category: str, key: str) -> str:
-        """Return one of our texts in Home Assistant's language; it translates no placeholders by itself."""
+        """Return one of our texts in Home Assistant's language; it does not translate placeholders."""
         texts = await async_get_translations(self.hass, self.hass.config.language, category, [DOMAIN])
         return texts.get(f"component.{DOMAIN}.{category}.{key}", key)
 
@@ -239,7 +239,7 @@ class RefuEssConfigFlow(ConfigFlow, domain=DOMAIN):
         return self._finding is not None and bool(self._finding.doubts)
 
     def _already_configured(self) -> bool:
-        """Whether another entry reaches the same unit at the same endpoint."""
+        """Return whether another entry has the same unit at the same endpoint."""
         wanted = (endpoint(self._data), self._data[CONF_UNIT_ID])
         return any(
             (endpoint(entry.data), entry.data[CONF_UNIT_ID]) == wanted
@@ -248,7 +248,7 @@ class RefuEssConfigFlow(ConfigFlow, domain=DOMAIN):
         )
 
     def _should_share(self) -> bool:
-        """Whether to offer the shared connection, once: another entry holds one to the same endpoint."""
+        """Return whether to offer the shared connection, once: another entry holds one to the same endpoint."""
         if self._data[CONF_SHARE_CONNECTION] or self._sharing_offered:
             return False
         own_entry_id = None if self._reconfigured is None else self._reconfigured.entry_id
@@ -287,7 +287,7 @@ class RefuEssConfigFlow(ConfigFlow, domain=DOMAIN):
 
 
 class RefuEssOptionsFlow(OptionsFlowWithReload):
-    """Changes how the site is built and read."""
+    """Changes the options of the site and of control."""
 
     async def async_step_init(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Ask for all options at once; name the first whose answer is not permitted."""

@@ -1,4 +1,4 @@
-"""The link to the device: a private one by pymodbus, or the one that Home Assistant shares between integrations."""
+"""The link to the device: a private pymodbus connection, or the one that Home Assistant shares between integrations."""
 
 import logging
 import warnings
@@ -43,14 +43,14 @@ TOLD_BY_ERRORS = (
     "ERROR: received pdu",
     "ERROR: No response",
 )
-"""Lines of pymodbus about a single request to a lost or disturbed device, with its last frames.
+"""Log messages of pymodbus about a single request to a lost or disturbed device, with its last frames.
 
 Each of our requests that fails reaches us as an error, which the coordinator logs once.
 """
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a line of pymodbus should be logged: every line that is not about one of our own requests.
+    """Return whether a pymodbus message is logged: every one that is not about one of our own requests.
 
     pymodbus names no endpoint in these lines and has one logger for all clients, so the context decides: our requests
     mark theirs, and the callbacks of the connection that they open run in a copy of it.
@@ -65,18 +65,18 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 logging.getLogger("pymodbus.logging").addFilter(_is_news)
 
-RTU_OVER_TCP_BAUDRATE = 115200  # of no effect on a socket, but the shared link compares it
+RTU_OVER_TCP_BAUDRATE = 115200  # no effect on a socket, but compared by the shared link
 
 
 def endpoint(data: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what identifies the wire's other end, the same for every framing on it."""
+    """Return the identity of the other end of the wire, the same for every framing on it."""
     if data[CONF_TRANSPORT] == TRANSPORT_SERIAL:
         return (data[CONF_DEVICE],)
     return (data[CONF_HOST].lower(), str(data[CONF_PORT]))
 
 
 def is_shared(data: Mapping[str, Any]) -> bool:
-    """Whether the link is Home Assistant's own."""
+    """Return whether the link is the one that Home Assistant shares."""
     return bool(data[CONF_SHARE_CONNECTION])
 
 
@@ -104,7 +104,7 @@ def modbus_params(data: Mapping[str, Any]) -> ModbusParams:
 
 
 def guard_link(data: Mapping[str, Any]) -> GuardLink:
-    """Return how a process of its own reaches the device.
+    """Return the link settings for a separate process.
 
     It has no part in Home Assistant's shared links, so the settings are those of a private one.
     """
@@ -129,7 +129,7 @@ def async_open_unit(hass: HomeAssistant, entry: ConfigEntry[Any]) -> ModbusUnit:
 
 @asynccontextmanager
 async def async_open_temporary_unit(hass: HomeAssistant, data: Mapping[str, Any]) -> AsyncIterator[ModbusUnit]:
-    """Hold a unit for the context, before there is an entry.
+    """Provide a unit for the duration of the context, before there is an entry.
 
     Raises `HomeAssistantError` if Home Assistant's link to that endpoint has other settings.
     """
@@ -146,6 +146,6 @@ async def async_open_temporary_unit(hass: HomeAssistant, data: Mapping[str, Any]
 
 
 def held_by_others(hass: HomeAssistant, data: Mapping[str, Any], but_entry_id: str | None) -> bool:
-    """Whether Home Assistant keeps a link to this endpoint for another config entry."""
+    """Return whether Home Assistant keeps a link to this endpoint for another config entry."""
     wanted = modbus_params({**data, CONF_SHARE_CONNECTION: True}).endpoint
     return any(info.endpoint == wanted and set(info.units) - {but_entry_id} for info in async_get_connection_info(hass))

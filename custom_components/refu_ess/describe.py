@@ -1,4 +1,4 @@
-"""Turns device words into Home Assistant words: what is declared in `ess` becomes entity descriptions.
+"""Maps the device facts declared in `ess` to Home Assistant's entity descriptions.
 
 The only file that knows both. The `entity` parts of `translations/en.json` and `icons.json` come from here too.
 """
@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from homeassistant.components.binary_sensor import BinarySensorDeviceClass, BinarySensorEntityDescription
 from homeassistant.components.event import EventEntityDescription
-from homeassistant.components.number import NumberDeviceClass, NumberEntityDescription
+from homeassistant.components.number import NumberDeviceClass, NumberEntityDescription, NumberMode
 from homeassistant.components.sensor import SensorDeviceClass, SensorEntityDescription, SensorStateClass
 from homeassistant.const import (
     EntityCategory,
@@ -32,37 +32,37 @@ from .ess import ALARMS, BITS, CHANNELS, CONDITIONS, NO_ALARM, BitEntry, Channel
 
 @dataclass(frozen=True, kw_only=True)
 class Placed(EntityDescription):
-    """A description that knows the part of the system it belongs to."""
+    """A description with the part of the system that it belongs to."""
 
     part: Part
     group: int | None = None
-    """The battery group that it speaks for."""
+    """The battery group it belongs to."""
     needs: tuple[str, ...] = ()
-    """The keys of the picture that it is shown with beside its own."""
+    """The keys of the picture that its state depends on besides its own."""
 
     @cached_property
     def keys(self) -> frozenset[str]:
-        """What it shows: it is looked at when one of these keys changed."""
+        """The keys that its state depends on; it is updated when one of them changed."""
         return frozenset({self.key, *self.needs})
 
 
 @dataclass(frozen=True, kw_only=True)
 class RefuEssSensorDescription(Placed, SensorEntityDescription):
-    """A sensor shows a channel."""
+    """A sensor of a channel."""
 
     entry: ChannelEntry
 
 
 @dataclass(frozen=True, kw_only=True)
 class RefuEssBinarySensorDescription(Placed, BinarySensorEntityDescription):
-    """A binary sensor shows a bit, or a computed condition if it has none."""
+    """A binary sensor of a bit, or of a computed condition if it has none."""
 
     entry: BitEntry | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class RefuEssNumberDescription(Placed, NumberEntityDescription):
-    """A number sets a configured channel, an option of the config entry."""
+    """A number for a configured channel, an option of the config entry."""
 
     entry: ChannelEntry
 
@@ -165,7 +165,7 @@ ALARM_CLEARED = "cleared"
 ALARM_OPTIONS = [NO_ALARM, *(entry.key for entry in ALARMS)]
 
 OVERRIDES: Mapping[str, Mapping[str, Any]] = {
-    "soc": {"device_class": SensorDeviceClass.BATTERY},  # the other percentages are no charge
+    "soc": {"device_class": SensorDeviceClass.BATTERY},  # other percentages are not a charge level
     "round_trip_efficiency": {"suggested_display_precision": 1},
     "full_cycles": MEASUREMENT | {"suggested_display_precision": 1},
     "active_alarms": MEASUREMENT,
@@ -173,7 +173,7 @@ OVERRIDES: Mapping[str, Mapping[str, Any]] = {
 }
 
 CONFIGURED = (CONF_MIN_SOC, CONF_CHARGE_SOC, CONF_MAX_SOC)
-"""What a person sets here, so they are numbers."""
+"""Configurable values, published as numbers."""
 
 
 def _sensor(entry: ChannelEntry) -> RefuEssSensorDescription:
@@ -192,7 +192,7 @@ def _sensor(entry: ChannelEntry) -> RefuEssSensorDescription:
 SENSORS = tuple(_sensor(entry) for entry in CHANNELS if entry.key not in CONFIGURED)
 
 INNER_CIRCUITS = frozenset({"battery_fault_9", "dcdc_status", "inverter_status"})
-"""Words whose bits speak for a part inside a cabinet, off by default unless they are listed below."""
+"""Words with internal status bits, disabled by default unless listed below."""
 SPEAK_FOR_ALL = frozenset({"inverter_fault", "inverter_warning", "mains_ok", "dcdc_fault", "dcdc_warning"})
 RUNNING = frozenset({"inverter_enabled", "dcdc_enabled"})
 
@@ -249,6 +249,7 @@ NUMBERS = tuple(
         native_min_value=0,
         native_max_value=100,
         native_step=1,
+        mode=NumberMode.BOX,  # a slider is set by a slip of the finger
     )
     for entry in CHANNELS
     if entry.key in CONFIGURED
@@ -307,7 +308,7 @@ ALARM_EVENT_ENGLISH: Mapping[str, Any] = {
 
 
 def _english(description: Placed) -> dict[str, Any]:
-    """Return the English words of one entity, as `translations/en.json` has them."""
+    """Return the English texts of one entity, as in `translations/en.json`."""
     if isinstance(description, RefuEssBinarySensorDescription):
         if description.entry is None:
             return {"name": CONDITIONS[description.key].name}
@@ -372,7 +373,7 @@ ICON_OVERRIDES = {
 
 
 def icons() -> dict[str, Any]:
-    """Return the `entity` part of `icons.json`: what has a device class other than enum keeps that one's icon."""
+    """Return the `entity` part of `icons.json`: entities with a device class other than enum keep its icon."""
     found: dict[str, dict[str, Any]] = {}
     for platform, descriptions in DESCRIPTIONS.items():
         for description in sorted(descriptions, key=lambda one: one.key):

@@ -1,4 +1,4 @@
-"""The diagnostics download: everything that was read, as words and as values, and how the link is doing."""
+"""The diagnostics download: all readings, as words and as values, and statistics of the link."""
 
 from typing import Any
 
@@ -18,14 +18,14 @@ SHOW_ALARMS = ("fault", "warning", "active_alarms", "most_severe_alarm")
 
 
 async def async_get_config_entry_diagnostics(hass: HomeAssistant, entry: RefuEssConfigEntry) -> dict[str, Any]:
-    """Return what the last poll brought; nothing is read for it."""
+    """Return the data of the last poll without reading the device."""
     about = {
         "entry": async_redact_data({"data": dict(entry.data), "options": dict(entry.options)}, TO_REDACT),
         "state": entry.state.value,
         "reason": entry.error_reason_translation_key,
     }
     if entry.state is not ConfigEntryState.LOADED:
-        return about  # nothing was ever read, and why is what people want to know
+        return about  # nothing was read yet; the reason is what matters
     device, picture = entry.runtime_data.device, entry.runtime_data.data
     registry = er.async_get(hass)
     entities = {
@@ -70,7 +70,7 @@ def _plain(value: Any) -> Any:
 
 
 def _raw(picture: Picture, channel: ChannelEntry) -> list[int]:
-    """Return the words of a channel's last good reading, empty if there are none."""
+    """Return the words of a channel's last good reading; empty if there are none."""
     if channel.block is None or channel.field is None:
         return []
     words = picture.words[channel.block]
@@ -82,7 +82,7 @@ def _raw(picture: Picture, channel: ChannelEntry) -> list[int]:
 
 
 def _channel(hass: HomeAssistant, picture: Picture, channel: ChannelEntry, entities: dict[str, str]) -> dict[str, Any]:
-    """Return one channel with all that shows it."""
+    """Return one channel and the entities that show it."""
     shown_by = [channel.key, *(bit.key for bit in BITS_BY_WORD.get(channel.key, ()))]
     if channel.channel.channel == "Warning":
         shown_by = list(SHOW_ALARMS)

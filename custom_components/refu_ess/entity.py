@@ -17,7 +17,7 @@ MODEL = "Battery inverter ESS"
 
 
 class Shown(NamedTuple):
-    """What an entity shows."""
+    """Availability, value and attributes of an entity."""
 
     available: bool
     value: Any = None
@@ -28,19 +28,19 @@ GONE = Shown(available=False)
 
 
 def ess_device_info(coordinator: RefuEssCoordinator) -> DeviceInfo:
-    """Return the device that stands for the whole ESS."""
+    """Return the device of the whole ESS."""
     entry = coordinator.config_entry
     return DeviceInfo(identifiers={(DOMAIN, entry.entry_id)}, name=entry.title, manufacturer=MANUFACTURER, model=MODEL)
 
 
 def part_identifier(entry_id: str, part: Part, group: int | None) -> tuple[str, str]:
-    """Return what identifies the device of a part below the ESS."""
+    """Return the identifier of the device of a part."""
     slug = part.value if group is None else f"{part.value}_group_{group}"
     return (DOMAIN, f"{entry_id}_{slug}")
 
 
 def part_device_info(coordinator: RefuEssCoordinator, part: Part, group: int | None) -> DeviceInfo | ChildDeviceInfo:
-    """Return the device of a part: a child of the ESS, so that whoever targets the ESS targets its parts.
+    """Return the device of a part: a child of the ESS, so that targeting the ESS includes its parts.
 
     Where an earlier release registered the part as a device of its own, the registry turns that one into a child
     under the same id, with its name, area, labels and entities.
@@ -63,7 +63,7 @@ class RefuEssEntity(CoordinatorEntity[RefuEssCoordinator]):
     entity_description: Placed
 
     def __init__(self, coordinator: RefuEssCoordinator, description: Placed) -> None:
-        """Take the identity from the config entry: the device has no serial number."""
+        """Derive the identity from the config entry: the device has no serial number."""
         super().__init__(coordinator, description.keys)
         self.entity_description = description
         self._attr_unique_id = f"{coordinator.config_entry.entry_id}_{description.key}"
@@ -72,7 +72,7 @@ class RefuEssEntity(CoordinatorEntity[RefuEssCoordinator]):
 
     @abstractmethod
     def _read(self) -> Shown:
-        """Return what to show while it is available."""
+        """Return the state to show while available."""
 
     def _look(self) -> Shown:
         available = self.entity_description.keys.isdisjoint(self.coordinator.data.unavailable)

@@ -49,28 +49,33 @@ class Issues:
         """The integration stopped before zero was written; what was shown for that stays."""
         self._shown: dict[str, tuple[str, ...] | None] = {}
         """What was shown last, by kind: the text and its placeholders, `None` for an issue that was taken back."""
+        self._seen: tuple[object, ...] = ()
+        """What was looked at last. Looking again would change nothing, unless time counts or an event came between."""
         commander.async_listen(self._event)
 
     @callback
     def async_update(self) -> None:
         """Show what is unsettled, and take back what is settled."""
         controller = self._controller
+        owed, seen = controller.lease.debt is not None, (controller.device.picture.exposure, controller.lease)
+        if seen == self._seen and not owed:
+            return
+        self._seen = seen
         suggested: InverterStatusLayout | None = controller.device.suggested_layout
         layout = None if suggested is None else {"layout": suggested.slug}
         key = ISSUE_LAYOUT if suggested is None else f"{ISSUE_LAYOUT}_{suggested.slug}"
         self._show(ISSUE_LAYOUT, layout, translation_key=key, fixable=True)
-        reading = controller.reading()
-        if self._held_at_start is None and reading.held is not None:
-            self._held_at_start = reading.held
+        held, other_setpoints_zero = controller.held, controller.other_setpoints_zero
+        if self._held_at_start is None and held is not None:
+            self._held_at_start = held
         if controller.read_only or self._given_up:
             return
-        if reading.other_setpoints_zero is not None:
-            self._show(ISSUE_OTHER_SETPOINTS, None if reading.other_setpoints_zero else {})
-        owed = controller.lease.debt is not None
+        if other_setpoints_zero is not None:
+            self._show(ISSUE_OTHER_SETPOINTS, None if other_setpoints_zero else {})
         self._show_zero_owed(owed=owed)
-        if reading.held is not None:
-            nobodys = controller.lease.lease is None and not owed and reading.held == self._held_at_start
-            self._show_held_power(reading.held if nobodys else None)
+        if held is not None:
+            nobodys = controller.lease.lease is None and not owed and held == self._held_at_start
+            self._show_held_power(held if nobodys else None)
 
     def _show_zero_owed(self, *, owed: bool) -> None:
         now = self._hass.loop.time()
@@ -89,9 +94,10 @@ class Issues:
 
     @callback
     def _event(self, event: Event) -> None:
+        self._seen = ()
         if event.kind in OF_EVENTS:
             self._show(event.kind.value, {key: _text(value) for key, value in event.details.items()})
-        elif event.kind is EventKind.ZERO_UNPAID:
+        elif event.kind is EventKind.ZERO_UNPAID and self._controller.closed:
             self._given_up = True
             self._show(ISSUE_ZERO_OWED, {}, severity=ir.IssueSeverity.ERROR, persistent=True)
         elif event.kind is EventKind.LEASE_TAKEN or (

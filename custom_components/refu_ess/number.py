@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import override
 
-from homeassistant.components.number import NumberDeviceClass, NumberEntity, NumberEntityDescription
+from homeassistant.components.number import NumberDeviceClass, NumberEntity, NumberEntityDescription, NumberMode
 from homeassistant.const import EntityCategory, UnitOfPower, UnitOfReactivePower
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
@@ -13,7 +13,7 @@ from .coordinator import RefuEssConfigEntry
 from .describe import NUMBERS, Placed, RefuEssNumberDescription
 from .entity import RefuEssEntity, Shown
 from .errors import translated
-from .ess import Part, Power
+from .ess import INPUT_BLOCKS, Part, Power
 
 PARALLEL_UPDATES = 1
 SUFFIXES = {1: ("",), 3: ("_l1", "_l2", "_l3")}
@@ -40,6 +40,7 @@ def _active(key: str, phases: int, index: int) -> SetpointDescription:
         device_class=NumberDeviceClass.POWER,
         native_unit_of_measurement=UnitOfPower.WATT,
         native_step=100,
+        mode=NumberMode.BOX,  # with a small apparent power limit it would be a slider
         phases=phases,
         value_fn=lambda power: power.active_w[index],
         set_fn=lambda power, value: replace(power, active_w=_replaced(power.active_w, index, value)),
@@ -137,9 +138,11 @@ class RefuEssSetpoint(RefuEssEntity, NumberEntity):
 
     @override
     def _read(self) -> Shown:
-        reading = self.coordinator.commander.controller.reading()
-        held = reading.held
-        return Shown(reading.reachable, None if held is None else self.entity_description.value_fn(held))
+        controller = self.coordinator.commander.controller
+        held = controller.held
+        return Shown(
+            controller.device.available(INPUT_BLOCKS), None if held is None else self.entity_description.value_fn(held)
+        )
 
     @override
     async def async_set_native_value(self, value: float) -> None:

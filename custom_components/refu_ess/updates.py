@@ -13,7 +13,7 @@ from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from .ess import CONDITIONS, Picture, RefuEss
 
 ANYTHING = ""
-"""Stands for the keys of a listener that names none."""
+"""The key of listeners that name none."""
 
 
 class Watcher(NamedTuple):
@@ -25,12 +25,12 @@ class Watcher(NamedTuple):
 
 
 class PictureCoordinator(DataUpdateCoordinator[Picture]):
-    """Hands on each picture of a device. What explains is told before what alarms (`Condition.rank`)."""
+    """Passes each picture of a device to its listeners; details before summaries (`Condition.rank`)."""
 
     def __init__(
         self, hass: HomeAssistant, logger: logging.Logger, entry: ConfigEntry, device: RefuEss, interval: timedelta
     ) -> None:
-        """Take the device, of which nothing is read yet."""
+        """Store the device; nothing has been read yet."""
         super().__init__(hass, logger, config_entry=entry, name=entry.title, update_interval=interval)
         self.device = device
         self.data = device.picture
@@ -38,7 +38,7 @@ class PictureCoordinator(DataUpdateCoordinator[Picture]):
         self._watchers: defaultdict[str, set[Watcher]] = defaultdict(set)
         self._watchers_added = 0
         self._changed: set[str] = set()
-        """What changed since the listeners were called last."""
+        """The keys that changed since the listeners were last called."""
         self._polling = False
 
     @callback
@@ -64,7 +64,7 @@ class PictureCoordinator(DataUpdateCoordinator[Picture]):
     @callback
     @override
     def async_update_listeners(self) -> None:
-        """Call those who show what changed; one that fails stops no other."""
+        """Call the listeners of changed keys; one that fails does not stop the others."""
         changed, self._changed = self._changed, set()
         if not changed:
             return
@@ -78,13 +78,13 @@ class PictureCoordinator(DataUpdateCoordinator[Picture]):
 
     @callback
     def async_changed(self, keys: Iterable[str]) -> None:
-        """Call at once who shows these keys, which no picture holds: what is commanded has changed."""
+        """Call the listeners of these keys immediately; they are control states, which are not in the picture."""
         self._changed.update(keys)
         self.async_update_listeners()
 
     @callback
     def _take(self, picture: Picture) -> None:
-        """Take a new picture; while polling the listeners are called when the poll is over."""
+        """Use a new picture; during a poll, the listeners are called when it is over."""
         self.data = picture
         self._changed |= picture.changed
         if not self._polling:

@@ -101,6 +101,18 @@ def compare(ways: tuple[str, ...], changes: tuple[float, ...], seconds: float, r
     table([TITLES[way] for way in ways], rows, ratio_to=ways.index("floor"))
 
 
+def hold(seconds: float, repeat: int) -> None:
+    """Measure what a held setpoint costs."""
+    (runs,) = run([Case(way="private", changes=(0.0,), seconds=seconds, hold=True)], repeat)
+    measured = ("change 0", "held")
+    rows = {
+        "CPU a poll, ms": [of(runs, name, "cpu_ms") for name in measured],
+        "requests a poll": [of(runs, name, "requests") for name in measured],
+        "states a poll": [of(runs, name, "events") for name in measured],
+    }
+    table(["nothing held", "a setpoint held"], rows, ratio_to=0)
+
+
 def grow(counts: tuple[int, ...], seconds: float) -> None:
     """Measure how the cost grows with the number of inverters."""
     found = [run([Case(way="private", everything=False, inverters=count, seconds=seconds)], 1)[0] for count in counts]
@@ -116,6 +128,8 @@ def grow(counts: tuple[int, ...], seconds: float) -> None:
             "CPU a poll, ms": row(lambda runs: of(runs, measured, "cpu_ms")),
             "event loop late, 99 %, ms": row(lambda runs: of(runs, measured, "lag_99_ms")),
             "event loop late, longest, ms": row(lambda runs: of(runs, measured, "lag_longest_ms")),
+            "longest step of the event loop, CPU ms": row(lambda runs: of(runs, "step_longest_ms")),
+            "the same without garbage collection": row(lambda runs: of(runs, "own_step_longest_ms")),
             "set-up of a further entry, CPU ms": row(lambda runs: of(runs, "further_ms")),
             "memory of a further entry, MB": row(lambda runs: of(runs, "further_mb")),
         },
@@ -132,6 +146,8 @@ def main() -> None:
     if quick:
         print("All entities, polls of 1 s\n")
         compare(("best", "coordinator", "floor", "private"), (0.0, 0.6), 15, 1)
+        print("All entities, polls of 1 s, nothing changes\n")
+        hold(10, 1)
         print("Default entities, polls of 1 s\n")
         grow((5,), 10)
         return
@@ -147,6 +163,8 @@ def main() -> None:
         compare(("best", "coordinator", *pair), (0.6,), 20, 2, latency_ms=latency)
     print("All entities, polls of 1 s, with the recorder\n")
     compare(("best", "coordinator", *pair), (0.6,), 20, 2, recorder=True)
+    print("All entities, polls of 1 s, nothing changes\n")
+    hold(20, 2)
     print("Default entities, polls of 1 s, one Home Assistant\n")
     grow((2, 5, 20, 50), 20)
 

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from homeassistant import loader
 from homeassistant.core import Event, HomeAssistant, callback
@@ -55,6 +56,8 @@ class Case:
     changes: tuple[float, ...] = (0.6,)
     """The shares of the moving words that change each second, one after the other."""
     seconds: float = 20
+    hold: bool = False
+    """Then measure the first rate of change again, with a setpoint held."""
     begin_at: float = 0
     """When to begin to poll for the measurement, on the monotonic clock: the same for all that run together."""
 
@@ -142,6 +145,43 @@ async def longest_lags(until: float) -> list[float]:
     return lags
 
 
+async def longest_steps(seconds: float) -> tuple[list[float], list[float]]:
+    """The processor time of each step of the event loop, in milliseconds, and the same without garbage collection."""
+    steps: list[float] = []
+    own: list[float] = []
+    collecting = began_collecting = 0.0
+    run = asyncio.Handle._run  # the debug mode of asyncio would count waiting for the processor too
+
+    def collect(phase: str, _: dict[str, int]) -> None:
+        nonlocal collecting, began_collecting
+        if phase == "start":
+            began_collecting = time.thread_time()
+        else:
+            collecting += time.thread_time() - began_collecting
+
+    def timed(handle: asyncio.Handle) -> None:
+        began, before = time.thread_time(), collecting
+        run(handle)
+        step = time.thread_time() - began
+        steps.append(1000 * step)
+        own.append(1000 * (step - (collecting - before)))
+
+    gc.callbacks.append(collect)
+    with patch.object(asyncio.Handle, "_run", timed):
+        await asyncio.sleep(seconds)
+    gc.callbacks.remove(collect)
+    return steps, own
+
+
+async def take_lease(hass: HomeAssistant) -> None:
+    """Hold about as much power as flows anyway."""
+    (entry,) = hass.config_entries.async_entries("refu_ess")
+    coordinator = entry.runtime_data
+    ess = import_module("custom_components.refu_ess.ess")  # not before its set-up is measured
+    power = ess.Power.total(round(coordinator.data.values["active_power"], -2), 0, 1)
+    await coordinator.commander.async_set_power(power, None, None)
+
+
 async def window(case: Case, server: Server, events: list[float], change: float, begin: float) -> dict[str, float]:
     """Measure with one rate of change."""
     server.set(change)
@@ -206,6 +246,14 @@ async def measure(case: Case, folder: str) -> dict[str, Any]:
         for change in case.changes:
             found[f"change {change:g}"] = await window(case, server, events, change, begin)
             begin = time.monotonic() + SETTLING_SECONDS
+        if case.hold:
+            await take_lease(hass)
+            found["held"] = await window(case, server, events, case.changes[0], time.monotonic() + SETTLING_SECONDS)
+        if case.inverters > 1:
+            steps, own = await longest_steps(case.seconds)
+            found["step_longest_ms"], found["own_step_longest_ms"] = max(steps), max(own)
+        for entry in hass.config_entries.async_entries():
+            await hass.config_entries.async_unload(entry.entry_id)
         await hass.async_stop(force=True)
     server.stop()
     return found

@@ -249,7 +249,7 @@ def see_flow(window: Browser) -> None:
     page = window.page
     page.goto(f"{window.ha.url}/config/integrations/dashboard/add?domain={DOMAIN}")
     window.click("OK")
-    page.get_by_text("How is the ESS reached?").wait_for()
+    page.get_by_text("How is the ESS connected?").wait_for()
     window.shoot("flow-menu")
     page.get_by_text("Modbus TCP", exact=True).click()
     page.get_by_role("textbox", name="Host").fill("127.0.0.1")
@@ -257,7 +257,7 @@ def see_flow(window: Browser) -> None:
     page.get_by_text("Unit and connection").click()
     window.shoot("flow-form")
     window.click("Submit")
-    page.get_by_text("The host refuses connections to that port").wait_for()
+    page.get_by_text("The host refused the connection").wait_for()
     window.shoot("flow-error")
 
 

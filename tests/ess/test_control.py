@@ -29,6 +29,8 @@ from custom_components.refu_ess.ess import (
     WorkState,
     WriteFailedError,
 )
+from custom_components.refu_ess.ess.reading import Reading, observe
+from custom_components.refu_ess.ess.soc_protection import SocState
 from tests.registers import (
     ACTIVE_POWER,
     ACTIVE_SETPOINT,
@@ -89,6 +91,44 @@ async def test_nothing_is_written_unasked(bench: MakeBench) -> None:
     assert made.written == []
     assert made.controller.limit is Limit.NOTHING_ASKED
     assert not made.controller.busy
+
+
+async def test_control_rests_while_nothing_changes(
+    bench: MakeBench, unit: MockModbusUnit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cycle looks at the readings after a change, a loss of the link, new settings or a command, else not at all."""
+    made = await bench()
+    await made.controller.async_switch_soc_protection(SocSettings())
+    await made.poll(5)
+    looks: list[float] = []
+
+    def look(device: RefuEss, phases: int, now: float) -> Reading:
+        looks.append(now)
+        return observe(device, phases, now)
+
+    monkeypatch.setattr("custom_components.refu_ess.ess.control.observe", look)
+
+    async def looked(polls: int) -> int:
+        looks.clear()
+        await made.poll(polls)
+        return len(looks)
+
+    assert await looked(10) == 0
+    assert 1 <= await looked(60) <= 6, "the settings are read once a minute"
+    unit.input[SOC] = 9
+    assert await looked(1) == 1
+    assert made.controller.soc_state is SocState.MIN_SOC
+    assert await looked(5) <= 2
+    assert await looked(5) == 0
+    unit.fail_requests(ModbusTimeoutError("no answer"))
+    assert await looked(1) == 1
+    await made.poll(10)
+    assert await looked(3) == 3, "old readings are looked at each time"
+    unit.fail_requests(None)
+    await made.poll(5)
+    assert await looked(5) == 0
+    await made.power(-5_500)
+    assert await looked(5) >= 5
 
 
 async def test_setpoint_is_sent_at_once_and_every_second(bench: MakeBench) -> None:

@@ -1185,6 +1185,7 @@ async def test_guard_that_cannot_be_started_is_reported_once(bench: MakeBench) -
     await made.power(20_000)
     await made.poll(3)
     assert made.holds(20_000)
+    await made.poll(60)
     assert made.told(EventKind.GUARD_MISSING) == [{}]
     guard.starts = True
     await made.poll(60)

@@ -43,7 +43,7 @@ async def test_nobody_can_change_a_picture(device: RefuEss, unit: MockModbusUnit
     picture = device.picture
     with pytest.raises(FrozenInstanceError):
         picture.values = {}  # type: ignore[misc]
-    for mapping in (picture.values, picture.words, picture.words["status"], picture.codes, picture.read_at):
+    for mapping in (picture.values, picture.words, picture.words["status"], picture.codes):
         with pytest.raises(TypeError):
             mapping["soc"] = 1  # type: ignore[index]
     unit.input[0x121] = 51
@@ -102,7 +102,7 @@ async def test_everything_is_new_at_first(device: RefuEss) -> None:
 
 
 async def test_nothing_changed(device: RefuEss, clock: Clock) -> None:
-    """A poll that brings the same words changes nothing but the times."""
+    """A poll that brings the same words changes nothing but the time of the reading."""
     for _ in range(3):
         await device.async_poll()
     before = device.picture
@@ -110,8 +110,7 @@ async def test_nothing_changed(device: RefuEss, clock: Clock) -> None:
     await device.async_poll(settings=False)
     assert device.picture.changed == frozenset()
     assert device.picture.values is before.values
-    assert before.read_at["status"] == 1000
-    assert device.picture.read_at["status"] == 1005
+    assert device.blocks["status"].read_at == 1005
 
 
 def shown_with(entry: BitEntry) -> set[str]:
@@ -239,10 +238,10 @@ def looks(picture: Picture) -> Mapping[str, Any]:
 @QUIET
 def test_step_by_step_is_as_from_scratch(steps: list[Exposure]) -> None:
     """However a picture came to be it is the one of its exposure alone, and its changes are the differences."""
-    picture = develop(None, steps[0], {})
+    picture = develop(None, steps[0])
     for exposure in steps[1:]:
-        before, picture = picture, develop(picture, exposure, {})
-        scratch = develop(None, exposure, {})
+        before, picture = picture, develop(picture, exposure)
+        scratch = develop(None, exposure)
         assert looks(picture) == looks(scratch)
         old, new = looks(before), looks(picture)
         assert picture.changed == {key for key in new if new[key] != old[key]}
@@ -293,7 +292,7 @@ def check(device: RefuEss) -> None:
             assert picture.values[entry.key] is None
         else:
             assert picture.values[entry.key] == entry.field.decode([words[address] for address in addresses])
-    assert looks(picture) == looks(develop(None, picture.exposure, {}))
+    assert looks(picture) == looks(develop(None, picture.exposure))
 
 
 def test_all_alarms_are_summed_up() -> None:

@@ -1,4 +1,4 @@
-"""Which bits can be an alarm, and in which order of severity."""
+"""The alarm bits, ordered by severity."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,12 +10,12 @@ _RANK = {severity: rank for rank, severity in enumerate(Severity)}
 
 
 def severity_rank(entry: BitEntry) -> int:
-    """How severe an alarm is: 0 is the worst."""
+    """Return the rank of an alarm's severity; 0 is the worst."""
     return _RANK[entry.bit.severity]
 
 
 SMOKE = "fog_alarm"
-"""Comes before every other alarm: it is the only one that asks people to stay away."""
+"""The key of the alarm that ranks before all others: it is the only one that calls for keeping people away."""
 
 ALARMS: tuple[BitEntry, ...] = tuple(
     sorted(
@@ -27,14 +27,14 @@ ALARMS: tuple[BitEntry, ...] = tuple(
 
 
 def counts_as(entry: BitEntry) -> Severity:
-    """How an active alarm counts: what is not ready warns, since a system at rest is not ready either."""
+    """Return the severity that an active alarm counts as: "not ready" warns, because a system at rest is not ready."""
     return Severity.WARNING if entry.bit.severity is Severity.READY else entry.bit.severity
 
 
 def is_active(entry: BitEntry, value: bool | None, groups: int) -> bool:  # noqa: FBT001 - the bit's value
-    """Whether a bit of this value is an active alarm where so many battery groups are installed.
+    """Return whether a bit of this value is an active alarm with `groups` installed battery groups.
 
-    An unknown one is not, and a group that is not installed has no alarms.
+    `None` is not, and a group that is not installed has no alarms.
     """
     return (
         value is not None and value is not (entry.bit.severity is Severity.READY) and (entry.bit.group or 0) <= groups

@@ -13,28 +13,28 @@ BATTERY = Part.BATTERY
 
 
 class Battery(Component):
-    """0x119, before this block, is never read; 0x134, inside it, has no meaning."""
+    """0x119, before this block, is never read; 0x134, inside it, is undocumented."""
 
     register_space = "input"
     register_ranges = ((0x11A, 0x155),)
 
     # fmt: off
-    # One raw unit is 100 W, whatever the channel table's label says. The sign of the charge limit is unproven.
+    # One raw unit is 100 W, whatever the channel table's label says. The sign of the charge limit is unverified.
     pcs_allowed_charge = channel("PcsAllowedCharge", gauge(0x11A, 100, unit="W"), "Inverter charge limit", EXTRA, nominal=100_000)
     pcs_allowed_discharge = channel("PcsAllowedDischarge", gauge(0x11B, 100, unit="W"), "Inverter discharge limit", EXTRA, nominal=100_000)
     battery_state = channel("BatteryState", enum(0x11C, BatteryState), "State", MAIN, BATTERY, nominal=3)
     battery_mode = channel("BatteryMode", enum(0x11D, BatteryMode), "Mode", DETAIL, BATTERY)
     battery_voltage = channel("BatteryVoltage", gauge(0x11E, 0.1, unit="V"), "Voltage", MAIN, BATTERY, nominal=768.0)
-    # The signs of battery current and power are unproven: published as read, used for nothing.
+    # The signs of battery current and power are unverified: published as read, not used in any calculation.
     battery_current = channel("BatteryCurrent", gauge(0x11F, 0.1, unit="A"), "Current", MAIN, BATTERY)
     battery_power = channel("BatteryPower", gauge(0x120, 100, unit="W"), "Power", MAIN, BATTERY)
     soc = channel("Soc", integer(0x121, signed=False, unit="%"), "State of charge", MAIN, BATTERY, nominal=50)
-    # Magnitudes on the wire; charge is shown negative.
+    # Magnitudes on the wire; charge is published as a negative value.
     allowed_charge_current = channel("AllowedChargeCurrent", gauge(0x122, -0.1, signed=False, unit="A"), "Allowed charge current", EXTRA, BATTERY, nominal=-130.0)
     allowed_discharge_current = channel("AllowedDischargeCurrent", gauge(0x123, 0.1, signed=False, unit="A"), "Allowed discharge current", EXTRA, BATTERY, nominal=130.0)
     allowed_charge = channel("AllowedCharge", gauge(0x124, -100, signed=False, unit="W"), "Allowed charge power", MAIN, BATTERY, nominal=-100_000)
     allowed_discharge = channel("AllowedDischarge", gauge(0x125, 100, signed=False, unit="W"), "Allowed discharge power", MAIN, BATTERY, nominal=100_000)
-    # Low word first. The unit kWh is the channel table's and unproven.
+    # Low word first. The unit kWh is taken from the channel table; unverified.
     battery_charge_energy = channel("BatteryChargeEnergy", int32(0x126, word_order="little", unit="kWh"), "Charge energy", TOTAL, BATTERY, nominal=12_000)
     battery_discharge_energy = channel("BatteryDischargeEnergy", int32(0x128, word_order="little", unit="kWh"), "Discharge energy", TOTAL, BATTERY, nominal=11_000)
     battery_operation_status = channel("BatteryOperationStatus", raw_register(0x12A), "Operation word", EXPERT, BATTERY)
@@ -42,7 +42,7 @@ class Battery(Component):
     battery_lowest_voltage = channel("BatteryLowestVoltage", integer(0x12C, signed=False, unit="mV"), "Lowest cell voltage", DETAIL, BATTERY, nominal=3280)
     battery_highest_temperature = channel("BatteryHighestTemperature", integer(0x12D, unit="°C"), "Highest temperature", MAIN, BATTERY, nominal=24)
     battery_lowest_temperature = channel("BatteryLowestTemperature", integer(0x12E, unit="°C"), "Lowest temperature", MAIN, BATTERY, nominal=21)
-    # No source tells its values; presumably 0 is "no request".
+    # Its values are undocumented; 0 presumably means "no request".
     battery_stop_request = channel("BatteryStopRequest", raw_register(0x12F), "Stop request", DETAIL, BATTERY)
     battery_alarm_1 = channel("BatteryAlarm1", raw_register(0x130), "Alarm word 1", EXPERT, BATTERY)
     battery_alarm_2 = channel("BatteryAlarm2", raw_register(0x131), "Alarm word 2", EXPERT, BATTERY)
@@ -66,7 +66,7 @@ class Battery(Component):
     battery_fault_13 = channel("BatteryFault13", raw_register(0x143), "Fault word 13", EXPERT, BATTERY)
     battery_fault_14 = channel("BatteryFault14", raw_register(0x144), "Fault word 14", EXPERT, BATTERY)
     battery_group_control_status = channel("BatteryGroupControlStatus", raw_register(0x145), "Group control word", EXPERT, BATTERY)
-    # A log keeps what is over, so it is never an alarm. What the codes mean is not known.
+    # Past errors, so never an alarm. The codes are undocumented.
     error_log_1 = channel("ErrorLog1", raw_register(0x146), "Error log 1", EXPERT)
     error_log_2 = channel("ErrorLog2", raw_register(0x147), "Error log 2", EXPERT)
     error_log_3 = channel("ErrorLog3", raw_register(0x148), "Error log 3", EXPERT)

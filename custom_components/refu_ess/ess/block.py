@@ -178,7 +178,10 @@ class Block:
     @property
     def failure(self) -> ModbusError | None:
         """Why a part of it could not be read, `None` if all was or nothing was asked for."""
-        return next((piece.failure for piece in self.pieces if piece.failure is not None), None)
+        for piece in self.pieces:
+            if piece.failure is not None:
+                return piece.failure
+        return None
 
     @property
     def refused(self) -> bool:
@@ -205,9 +208,9 @@ class Block:
         return Words(self.pieces)
 
     @property
-    def component(self) -> SimpleNamespace:
-        """The decoded words of the last good reading, by attribute."""
-        return SimpleNamespace(**self.readings)
+    def is_zero(self) -> bool:
+        """Whether all words of the last good reading are zero."""
+        return not any(any(piece.words) for piece in self.pieces)
 
     @property
     def readings(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The declared channels and bits, listed in the order of their addresses. `derived.py` adds what is computed."""
+"""All declared channels and bits, in the order of their blocks. `derived.py` adds the computed ones."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -27,17 +27,17 @@ INPUT_BLOCKS = ("status", "battery")
 """Read at every poll, one request each."""
 
 SETTING_BLOCKS = ("commands", "total_setpoints", "phase_setpoints")
-"""Read now and then: what they hold changes only when someone writes it."""
+"""Read occasionally: they change only when written."""
 
 
 @dataclass(frozen=True)
 class ChannelEntry:
-    """A channel and where it is found."""
+    """A channel and its location."""
 
     key: str
     channel: Channel
     block: str | None
-    """The block it is read with; `None` for what no register carries."""
+    """The block it is read with; `None` if it is not read from a register."""
     field: RegisterField[Any] | None
 
     @property
@@ -47,7 +47,7 @@ class ChannelEntry:
 
     @property
     def codes(self) -> type[Code] | None:
-        """The codes that its values are members of, if they are."""
+        """The enumeration of its values, if there is one."""
         if self.key == "grid_mode":
             return GridMode
         convert = self.field.convert if isinstance(self.field, NumberField) else None
@@ -56,13 +56,13 @@ class ChannelEntry:
 
 @dataclass(frozen=True)
 class BitEntry:
-    """A labelled bit and where it is found."""
+    """A labelled bit and its location."""
 
     key: str
     bit: Bit
     block: str
     word: ChannelEntry
-    """The channel whose word it is a bit of."""
+    """The channel whose word contains it."""
     field: PackedBitField
 
 
@@ -74,11 +74,11 @@ def _register_channels() -> Iterator[ChannelEntry]:
 
 
 REGISTER_CHANNELS = tuple(_register_channels())
-"""The 93 channels that registers carry."""
+"""The channels that are read from registers."""
 CHANNELS_BY_KEY = {entry.key: entry for entry in REGISTER_CHANNELS}
 
 SITE_ENTRIES = tuple(ChannelEntry(key, channel, None, None) for key, channel in SITE_CHANNELS.items())
-"""The seven channels that are configured, and one limit more."""
+"""The configured channels, and the maximum SoC."""
 
 
 def _bits() -> Iterator[BitEntry]:
@@ -90,7 +90,7 @@ def _bits() -> Iterator[BitEntry]:
 
 
 BITS = tuple(_bits())
-"""The 123 labelled bits."""
+"""The labelled bits."""
 
 
 def _bits_by_word() -> Mapping[str, tuple[BitEntry, ...]]:
@@ -101,4 +101,4 @@ def _bits_by_word() -> Mapping[str, tuple[BitEntry, ...]]:
 
 
 BITS_BY_WORD = _bits_by_word()
-"""The bits of each word that has labels, by the word's key."""
+"""The labelled bits of each word, by the word's key."""

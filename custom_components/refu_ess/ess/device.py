@@ -66,6 +66,8 @@ class RefuEss:
         """Bits seen set that nobody declared, as a mask by the word's key; kept once seen."""
         self.on_picture: Callable[[Picture], None] = lambda _: None
         """Called with each new picture."""
+        self.settings_asked_at = 0.0
+        """When any of the settings was last asked for, in seconds of the clock."""
         self._shared_link = shared_link
         self._silent_polls = 0
         components = {**BLOCKS, "status": STATUS[self.site.inverter_status_layout]}
@@ -74,7 +76,7 @@ class RefuEss:
         self.status = Readings(self.blocks["status"], self.plausibility.overrides)
         self.battery = Readings(self.blocks["battery"], self.plausibility.overrides)
         self._exposed: tuple[object, ...] = ()
-        self.picture = develop(None, self._expose(), {})
+        self.picture = develop(None, self._expose())
         """What is known. It is replaced as a whole at the end of a poll, and never changes."""
 
     @property
@@ -167,6 +169,8 @@ class RefuEss:
         Raises `ModbusConnectionError` or `ModbusTimeoutError` if nothing answers.
         """
         piece.asked_at = now
+        if piece.holding:
+            self.settings_asked_at = now
         request = self.unit.read_holding_registers if piece.holding else self.unit.read_input_registers
         try:
             try:
@@ -205,8 +209,7 @@ class RefuEss:
     def _develop(self, fresh: Iterable[str]) -> None:
         """Judge the blocks that were just read, and replace the picture."""
         self._judge({name for name in fresh if self.blocks[name].available})
-        read_at = {name: block.read_at for name, block in self.blocks.items()}
-        self.picture = develop(self.picture, self._expose(), read_at)
+        self.picture = develop(self.picture, self._expose())
         self.on_picture(self.picture)
 
     def _judge(self, fresh: set[str]) -> None:
@@ -263,10 +266,6 @@ class RefuEss:
     def available(self, names: Iterable[str]) -> bool:
         """Whether every one of these blocks was read the last time it was asked for."""
         return all(self.blocks[name].available for name in names)
-
-    def number(self, key: str) -> float | None:
-        """Return a numeric channel, `None` if it is unknown or could not be read."""
-        return cast("float | None", self.picture.values[key])
 
     @property
     def active_alarms(self) -> tuple[BitEntry, ...]:

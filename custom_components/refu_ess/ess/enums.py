@@ -1,16 +1,16 @@
-"""The device's own codes: each member has the code on the wire and its label, cleaned of slips of spelling."""
+"""The device's own codes: each member has the code on the wire and its label, with spelling corrected."""
 
 from enum import IntEnum
 from typing import Self
 
 
 class Code(IntEnum):
-    """A code that also knows its label."""
+    """A code with a label."""
 
     label: str
 
     def __new__(cls, code: int, label: str) -> Self:
-        """Make the member of the code alone, so that `SystemState(4)` finds it."""
+        """Use only the code as the value, so that `SystemState(4)` works."""
         member = int.__new__(cls, code)
         member._value_ = code
         member.label = label
@@ -65,20 +65,20 @@ class ErrorReset(Code):
 
 
 class OperationMode(Code):
-    """SetOperationMode, 0x202. No setpoint registers of the second mode are known."""
+    """SetOperationMode, 0x202. No setpoint registers are known for the second mode."""
 
     PQ_SET_POINT = 0, "P/Q set point"
     IAC_COS_PHI_SET_POINT = 1, "IAC / cos phi set point"
 
 
 class GridMode(Code):
-    """GridMode, a constant of the channel table and not a measurement."""
+    """GridMode, a constant of the channel table, not a measurement."""
 
     ON_GRID = 1, "On-grid"
 
 
 class InverterStatusLayout(Code):
-    """By how many places the upper bits of InverterStatus lie lower than the channel table says."""
+    """The number of positions by which the upper bits of InverterStatus are lower than in the channel table."""
 
     DOCUMENTED = 0, "Documented (bits 8 to 14)"
     SHIFTED = 1, "Shifted (bits 7 to 13)"

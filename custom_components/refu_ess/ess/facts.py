@@ -1,4 +1,4 @@
-"""What is known of a channel or a bit beside its place on the wire.
+"""Facts about channels and bits other than their address.
 
 Each channel and each labelled bit is declared on one line of `status.py`, `battery.py`, `settings.py`,
 `site.py` or `derived.py`. Everything that lists channels or bits reads those lines through `catalogue.py`.
@@ -12,18 +12,18 @@ from modbus_connection.model import PackedBitField, RegisterField, bit
 
 
 class Role(Enum):
-    """How much an owner looks at a channel."""
+    """The importance of a channel to an owner."""
 
     MAIN = "main"
     """Looked at every day."""
     EXTRA = "extra"
-    """A measurement that few need."""
+    """A measurement that few owners need."""
     DETAIL = "detail"
-    """Tells how the system is doing."""
+    """Health or state of the system."""
     EXPERT = "expert"
-    """For who knows the inside of the device."""
+    """Of use only to readers who know the device's internals."""
     TOTAL = "total"
-    """An energy that only counts up."""
+    """An energy counter."""
 
 
 class Part(Enum):
@@ -35,17 +35,17 @@ class Part(Enum):
 
 
 class Severity(Enum):
-    """What a set bit means, worst first."""
+    """The meaning of a set bit, worst first."""
 
     FAULT = "fault"
     WARNING = "warning"
     READY = "ready"
-    """1 is the normal condition; the condition worth showing is 0."""
+    """1 is normal; 0 is the condition to report."""
     INFO = "info"
 
 
 class Category(Enum):
-    """What an alarm is about."""
+    """The subject of an alarm."""
 
     BATTERY = "battery"
     TEMPERATURE = "temperature"
@@ -67,9 +67,9 @@ class Channel:
     role: Role
     part: Part
     nominal: Any = 0
-    """What it reads in a healthy system at rest."""
+    """Its value in a healthy, idle system."""
     unit: str | None = None
-    """For channels that no register carries; a register field has its own."""
+    """Only for channels without a register; a register field has its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,16 +77,16 @@ class Bit:
     """A labelled bit of a word."""
 
     text: str
-    """Its label, cleaned of slips of spelling."""
+    """Its label, with spelling corrected."""
     severity: Severity
     category: Category
     part: Part
     group: int | None = None
-    """The battery group that it speaks for, counted from 1."""
+    """The battery group it belongs to, counted from 1."""
     name: str
-    """Its English name within its part: for a readiness bit, what is wrong when it is 0."""
+    """Its English name within its part; for a readiness bit, the problem when it is 0."""
     depends_on_layout: bool = False
-    """Whether its place is in doubt (InverterStatus, upper half)."""
+    """Its position is uncertain (InverterStatus, upper half)."""
 
 
 FACTS: dict[RegisterField[Any], Channel | Bit] = {}

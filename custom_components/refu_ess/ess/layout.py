@@ -1,7 +1,7 @@
-"""Where the upper bits of InverterStatus lie, judged by what is read while the system runs.
+"""Detects the position of the upper bits of InverterStatus from the readings of a running system.
 
-In system state Start with clear power flow "Mains OK" must be 1. The channel table has it at bit 14; software from
-2018 on reads the same texts one place lower, so "Mains OK" at bit 13, and gives bit 14 no meaning.
+In system state Start with significant power flow, "Mains OK" must be 1. The channel table (OpenEMS 2017) puts it at
+bit 14; OpenEMS 2021 reads the same labels one bit lower, "Mains OK" at bit 13, and does not use bit 14.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from .enums import InverterStatusLayout, SystemState
 
 CLEAR_POWER_W = 1000
 OBSERVATIONS = 3
-"""So many polls in a row must say the same."""
+"""Consecutive polls that must agree."""
 
 _BIT_13, _BIT_14 = 1 << 13, 1 << 14
 
@@ -27,12 +27,12 @@ class LayoutEvidence:
 
     @property
     def suggested(self) -> InverterStatusLayout | None:
-        """The layout to choose instead, `None` if there is no reason to."""
+        """The layout to switch to, `None` if the chosen one is not contradicted."""
         return self._seen if self._times >= OBSERVATIONS and self._seen is not self.chosen else None
 
     @property
     def confirmed(self) -> bool:
-        """Whether the readings speak for the chosen layout."""
+        """True if the readings support the chosen layout."""
         return self._times >= OBSERVATIONS and self._seen is self.chosen
 
     def observe(self, readings: Mapping[str, Any]) -> None:

@@ -376,10 +376,7 @@ def _note_delivery(state: State, reading: Reading, now: float) -> State:
 
 def limit_of(state: State, reading: Reading, now: float) -> Limit:
     """The limit in force, with what the device itself takes away from a setpoint."""
-    limit = state.decision.limit
-    if state.debt is not None and not state.zero_acknowledged:
-        return Limit.ZERO_OWED
-    if state.lease is None or limit is not Limit.NONE or not state.attempts:
+    if (limit := sure_limit(state)) is not None:
         return limit
     latest = state.attempts[-1]
     if (
@@ -391,7 +388,15 @@ def limit_of(state: State, reading: Reading, now: float) -> Limit:
         return Limit.REDUCED_BY_DEVICE
     if state.deviating_since is not None and now - state.deviating_since > NOT_DELIVERED_AFTER_S:
         return Limit.NOT_DELIVERED
-    return limit
+    return Limit.NONE
+
+
+def sure_limit(state: State) -> Limit | None:
+    """The limit in force where no reading can add one, else `None`."""
+    if state.debt is not None and not state.zero_acknowledged:
+        return Limit.ZERO_OWED
+    limit = state.decision.limit
+    return limit if state.lease is None or limit is not Limit.NONE or not state.attempts else None
 
 
 def _follows(held: Power, sent: Power) -> bool:

@@ -24,17 +24,12 @@ class Ledger:
         self.record = record
         """As it is on disk."""
         self._keep = keep
-        self._unsure = False
+        self.unsure = False
         """The record on disk may differ from `record`: writing it failed or was interrupted."""
 
     def current(self, wanted: Record) -> bool:
         """Whether the record on disk is known to be `wanted`."""
-        return not self._unsure and wanted == self.record
-
-    async def async_sync(self, wanted: Record) -> None:
-        """Bring the record on disk up to date. Raises `WriteFailedError`."""
-        if not self.current(wanted):
-            await self._save(wanted)
+        return not self.unsure and wanted == self.record
 
     async def async_cover(self, power: Power, state: lease.State, wanted: Record, *, owner: str, now_s: float) -> None:
         """Make sure that the record on disk covers `power`, before it is sent.
@@ -42,11 +37,11 @@ class Ledger:
         Raises `WriteFailedError` if it cannot be kept; then no power may be sent.
         """
         kept = self._kept(state.phases)
-        if kept is not None and kept.ours.contains(power) and not self._unsure:
+        if kept is not None and kept.ours.contains(power) and not self.unsure:
             return
         ours = self._with_kept(state.ours().widened(power))
         taken_at = now_s if kept is None else kept.taken_at
-        await self._save(replace(wanted, zero=OwedZero(ours=ours, owner=owner, taken_at=taken_at)))
+        await self.async_save(replace(wanted, zero=OwedZero(ours=ours, owner=owner, taken_at=taken_at)))
 
     def owed_zero(self, state: lease.State, *, owner: str, now_s: float) -> OwedZero | None:
         """The debt to record for a state. A lease that goes on or is renewed costs no write of the file."""
@@ -67,12 +62,13 @@ class Ledger:
         kept = self._kept(len(ours.lower) // 2)
         return ours if kept is None else ours.union(kept.ours)
 
-    async def _save(self, record: Record) -> None:
-        failed_before, self._unsure = self._unsure, True
+    async def async_save(self, record: Record) -> None:
+        """Write the record to disk. Raises `WriteFailedError`."""
+        failed_before, self.unsure = self.unsure, True
         try:
             await self._keep(record)
         except Exception as err:
             if not failed_before:
                 _LOGGER.exception("The record of what is owed could not be written")
             raise WriteFailedError(Failure.NOT_RECORDED) from err
-        self.record, self._unsure = record, False
+        self.record, self.unsure = record, False

@@ -34,9 +34,9 @@ _READ_NEEDS = {key: tuple(need for need in computed.needs if need in _READ_KEYS)
 """What of its needs is read and can be unavailable."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Exposure:
-    """What a picture is developed from."""
+    """What a picture is developed from. Another one is different, so that nobody compares every value."""
 
     values: Mapping[str, Any]
     """The values that are read and configured, by key, and how many battery groups there are. `None` is unknown."""
@@ -63,8 +63,6 @@ class Picture:
     """The active alarms, the most severe first. Battery groups that are not installed have none."""
     changed: frozenset[str]
     """The keys whose shown value or availability differs from the picture before."""
-    read_at: Mapping[str, float | None] = MappingProxyType({})
-    """When each block was read last, in seconds of the device's clock."""
 
     def available(self, key: str) -> bool:
         """Whether the registers of this key were read the last time they were asked for."""
@@ -86,10 +84,10 @@ class Picture:
         return self.exposure.suggested_layout
 
 
-def develop(previous: Picture | None, exposure: Exposure, read_at: Mapping[str, float | None]) -> Picture:
+def develop(previous: Picture | None, exposure: Exposure) -> Picture:
     """Return the picture of `exposure`, computing only what differs from `previous`."""
     if previous is not None and previous.exposure is exposure:
-        return replace(previous, changed=frozenset(), read_at=MappingProxyType(read_at))
+        return replace(previous, changed=frozenset()) if previous.changed else previous
     changed = set(exposure.values) if previous is None else _differences(previous.exposure, exposure)
     values = dict(exposure.values.items())
     unavailable = set(exposure.unavailable)
@@ -113,7 +111,6 @@ def develop(previous: Picture | None, exposure: Exposure, read_at: Mapping[str, 
         unavailable=frozenset(unavailable),
         alarms=alarms,
         changed=frozenset(changed),
-        read_at=MappingProxyType(read_at),
     )
 
 

@@ -1,6 +1,6 @@
-"""Readings that cannot be true, and what is shown in their place.
+"""Detects implausible readings and replaces them.
 
-`None` is unknown. A counter is held at its last good value until the new one has proven itself.
+`None` is unknown. A counter is held at its last good value until the new one is confirmed.
 """
 
 import logging
@@ -15,19 +15,19 @@ _LOGGER = logging.getLogger(__name__)
 
 MAXIMUM_SOC_PERCENT = 100
 MAXIMUM_JUMP_KWH = 10
-"""A counter that rises by more between two polls was probably read torn: its two words belong together."""
+"""A counter that rises by more between two polls is probably a torn read of its two registers."""
 MAXIMUM_POWER_KW = 120
-"""Generously above what the inverter can move; it widens the permitted jump after a gap in polling."""
+"""Well above the inverter's power; it widens the permitted jump after a gap in polling."""
 CONFIRMATIONS = 3
-"""So often must a counter agree with itself before a jump or a fall is taken as real."""
+"""Consecutive consistent readings before a jump or drop of a counter is accepted."""
 VOLTAGE_TOLERANCE = 0.1
-"""How far battery voltage and its twin at the inverter may lie apart, as a share of the larger.
+"""Permitted difference between battery and inverter-side voltage, as a fraction of the larger.
 
-Some software reads the battery's voltage without the factor of 100; this would show it.
+Detects a missing scale factor of 100, as in OpenEMS 2021.
 """
 LIMITS = ("allowed_charge", "allowed_discharge", "pcs_allowed_charge", "pcs_allowed_discharge")
 MAXIMUM_TIMES_NOMINAL = 5
-"""A power limit of more than this many times the nominal power limits nothing: 0xFFFF would mean 6.5 MW."""
+"""A power limit above this multiple of the nominal power is implausible: 0xFFFF would mean 6.5 MW."""
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Counted:
         if reading is None or reading < 0:
             return self.published
         if self.published is None and reading > 0:
-            return self._publish(reading, now)  # a first zero has to prove itself: it may be a device still waking up
+            return self._publish(reading, now)  # an initial zero is confirmed first: the device may still be starting
         if self.published is not None:
             hours = (now - self.published_at) / 3600
             if 0 <= reading - self.published <= MAXIMUM_JUMP_KWH + MAXIMUM_POWER_KW * hours:
@@ -65,12 +65,12 @@ class Counted:
 
 @dataclass
 class Plausibility:
-    """Judges each poll; remembers counters and what it found wrong."""
+    """Checks every poll and keeps the state that this needs."""
 
     doubts: Counter[str] = field(default_factory=Counter)
-    """How many polls found a channel implausible, by attribute."""
+    """The number of polls that found a channel implausible, by attribute."""
     overrides: dict[str, Any] = field(default_factory=dict)
-    """What to show in place of what was read, by attribute."""
+    """Replacements for readings, by attribute."""
     _counters: dict[str, Counted] = field(
         default_factory=lambda: {"battery_charge_energy": Counted(), "battery_discharge_energy": Counted()}
     )
@@ -89,7 +89,7 @@ class Plausibility:
             self._settle(key, reading, shown, doubtful=shown != reading)
 
     def judge_voltages(self, status: Mapping[str, Any], battery: Mapping[str, Any]) -> None:
-        """Compare the battery's voltage with its twin, while the contactors between them are closed."""
+        """Compare the battery's voltage with the inverter-side reading while the contactors between are closed."""
         here, there = battery["battery_voltage"], status["battery_voltage_pcs"]
         apart = (
             status["system_state"] is SystemState.START
@@ -100,7 +100,7 @@ class Plausibility:
         self._settle("battery_voltage", reading, None, doubtful=apart)
 
     def _settle(self, name: str, reading: Any, shown: Any, *, doubtful: bool) -> None:
-        """Show `shown` in place of a doubtful reading; say so once, and once when it is over."""
+        """Show `shown` in place of a doubtful reading; log the change once in each direction."""
         if not doubtful:
             if name in self._in_doubt:
                 del self.overrides[name]

@@ -1,4 +1,4 @@
-"""Whether what answers looks like a REFU ESS. It has no serial number, so only its readings can tell."""
+"""Checks whether a device looks like a REFU ESS: without a serial number, only its readings can show that."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,13 +10,13 @@ from .device import RefuEss
 from .enums import SystemState
 
 PHASE_TOLERANCE_W = 1000
-"""How far the sum of the phases may lie from the total: each value is rounded to 100 W and taken at its own moment."""
+"""Tolerance between the total and the sum of the phases, which are rounded to 100 W and sampled separately."""
 MAXIMUM_VOLTAGE_V = 1500
-"""The limit of low-voltage direct current equipment."""
+"""Upper limit of low-voltage DC equipment."""
 
 
 class Doubt(StrEnum):
-    """What speaks against a REFU ESS."""
+    """Reasons to doubt that a device is a REFU ESS."""
 
     ALL_ZERO = "all_zero"
     SYSTEM_STATE = "system_state"
@@ -29,7 +29,7 @@ class Doubt(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What was read, and what speaks against a REFU ESS."""
+    """The readings of a probe, and the doubts that they raise."""
 
     system_state: SystemState | None
     soc: int | None

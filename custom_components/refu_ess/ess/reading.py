@@ -67,20 +67,41 @@ class Reading:
     """State of charge in %."""
 
     def is_fresh(self, stale_after_s: float) -> bool:
-        """Whether it is at most `stale_after_s` old; a negative age is a clock that jumped and proves nothing."""
-        return self.age_s is not None and 0 <= self.age_s <= stale_after_s
+        """Whether it is at most `stale_after_s` old."""
+        return is_fresh(self.age_s, stale_after_s)
+
+
+def age_of_inputs(device: RefuEss, now: float) -> float | None:
+    """Return how old the older of the two input blocks is at the monotonic time `now`, `None` if one was never read."""
+    read_at = [device.blocks[name].read_at for name in INPUT_BLOCKS]
+    known = [at for at in read_at if at is not None]
+    return now - min(known) if len(known) == len(read_at) else None
+
+
+def held_setpoints(device: RefuEss, phases: int) -> Power | None:
+    """Return the setpoints in use as the device holds them, `None` if they cannot be read."""
+    in_use = device.blocks[SETPOINT_BLOCKS[phases]]
+    return device.setpoints[phases].power(in_use.readings.__getitem__) if in_use.available else None
+
+
+def unused_setpoints_zero(device: RefuEss, phases: int) -> bool | None:
+    """Whether the setpoints that are never written read back zero, `None` if they cannot be read."""
+    unused = device.blocks[other_block(phases)]
+    return unused.is_zero if unused.available else None
+
+
+def is_fresh(age_s: float | None, stale_after_s: float) -> bool:
+    """Whether readings are at most `stale_after_s` old; a negative age is a clock that jumped and proves nothing."""
+    return age_s is not None and 0 <= age_s <= stale_after_s
 
 
 def observe(device: RefuEss, phases: int, now: float) -> Reading:
     """Return the readings of the last polls at the monotonic time `now`."""
     status, battery = device.status, device.battery
-    read_at = [device.blocks[name].read_at for name in INPUT_BLOCKS]
-    known = [at for at in read_at if at is not None]
-    in_use, unused = device.blocks[SETPOINT_BLOCKS[phases]], device.blocks[other_block(phases)]
-    commands = device.blocks["commands"]
+    in_use, commands = device.blocks[SETPOINT_BLOCKS[phases]], device.blocks["commands"]
     told = commands.readings if commands.available else {}
     return Reading(
-        age_s=now - min(known) if len(known) == len(read_at) else None,
+        age_s=age_of_inputs(device, now),
         reachable=device.available(INPUT_BLOCKS),
         system_state=status.system_state,
         battery_state=battery.battery_state,
@@ -99,8 +120,8 @@ def observe(device: RefuEss, phases: int, now: float) -> Reading:
         unlabelled_fault_bits=any(key.startswith("battery_fault") for key in device.unknown_bits),
         smoke=bool(battery.fog_alarm),
         mains_ok=status.mains_ok if device.layout.confirmed else None,
-        other_setpoints_zero=not any(unused.words.values()) if unused.available else None,
-        held=device.setpoints[phases].power(in_use.readings.__getitem__) if in_use.available else None,
+        other_setpoints_zero=unused_setpoints_zero(device, phases),
+        held=held_setpoints(device, phases),
         held_unreadable=in_use.failure is not None,
         held_asked_at=in_use.asked_at or 0.0,
         active_power_w=status.active_power,

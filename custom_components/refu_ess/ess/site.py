@@ -1,4 +1,4 @@
-"""What no register tells: the static and configured channels, and how this site is built."""
+"""The channels that are not read from registers, and the configuration of the site."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ MAXIMUM_BATTERY_GROUPS = int(limits.SITE["battery_groups"].maximum)
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """The settings of one ESS; the defaults are the reference's constants."""
+    """The settings of one ESS; the defaults are the constants of OpenEMS 2017."""
 
     alias: str = "REFU ESS"
-    """The name that its owner gave it."""
+    """User-defined name."""
     capacity: int = 130_000
-    """Capacity of the battery in Wh, configured and not measured."""
+    """Capacity of the battery in Wh; configured, not measured."""
     max_nominal_power: int = 100_000
     """Nominal power in VA."""
     allowed_apparent: int = 100_000
@@ -26,16 +26,16 @@ class Site:
     min_soc: int = 10
     """State of charge in % that is kept as a reserve."""
     charge_soc: int | None = None
-    """State of charge in % below which the battery asks to be charged; `None` means `min_soc` - 2."""
+    """State of charge in % below which a setpoint in force becomes a charge; `None` means `min_soc` - 2."""
     max_soc: int = 100
     """State of charge in % at which charging stops."""
     battery_groups: int = MAXIMUM_BATTERY_GROUPS
-    """How many battery groups are installed, 1 to 4."""
+    """Number of installed battery groups, 1 to 4."""
     inverter_status_layout: InverterStatusLayout = InverterStatusLayout.DOCUMENTED
 
     @property
     def effective_charge_soc(self) -> int:
-        """`charge_soc` as configured or, as in the reference, two below `min_soc`."""
+        """`charge_soc` as configured or, as in OpenEMS 2017, two below `min_soc`."""
         return max(self.min_soc - 2, 0) if self.charge_soc is None else self.charge_soc
 
 
@@ -53,4 +53,4 @@ SITE_CHANNELS: Mapping[str, Channel] = {
     "charge_soc": _site("chargeSoc", "Charge SoC", Role.DETAIL, Part.BATTERY, "%"),
     "max_soc": _site(None, "Maximum SoC", Role.DETAIL, Part.BATTERY, "%"),
 }
-"""What `Site` carries, by attribute; the maximum is no channel of the channel table."""
+"""The channels of `Site`, by attribute; the maximum is not in the channel table."""

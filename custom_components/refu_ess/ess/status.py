@@ -15,7 +15,7 @@ DCDC = Part.DCDC
 
 
 class Status(Component):
-    """Charge is negative and discharge positive in every power that is not noted as unproven."""
+    """Charging is negative, discharging positive, in every power that is not marked as unverified."""
 
     register_space = "input"
     register_ranges = ((0x100, 0x118),)
@@ -28,7 +28,7 @@ class Status(Component):
     error_code = channel("ErrorCode", raw_register(0x104), "Error code", DETAIL)
     dcdc_status = channel("DCDCStatus", raw_register(0x105), "Status word", EXPERT, DCDC)
     dcdc_error = channel("DCDCError", raw_register(0x106), "Error code", DETAIL, DCDC)
-    # The sign of BatteryCurrentPcs is unproven: published as read, used for nothing.
+    # The sign of BatteryCurrentPcs is unverified: published as read, not used in any calculation.
     battery_current_pcs = channel("BatteryCurrentPcs", gauge(0x107, 0.1, unit="A"), "Battery current at inverter", EXTRA)
     battery_voltage_pcs = channel("BatteryVoltagePcs", gauge(0x108, 0.1, unit="V"), "Battery voltage at inverter", EXTRA, nominal=768.0)
     current = channel("Current", gauge(0x109, 0.1, unit="A"), "Current", EXTRA)
@@ -39,12 +39,12 @@ class Status(Component):
     active_power_l1 = channel("ActivePowerL1", gauge(0x10E, 100, unit="W"), "Active power L1", EXTRA)
     active_power_l2 = channel("ActivePowerL2", gauge(0x10F, 100, unit="W"), "Active power L2", EXTRA)
     active_power_l3 = channel("ActivePowerL3", gauge(0x110, 100, unit="W"), "Active power L3", EXTRA)
-    # The sign of reactive power (inductive or capacitive) is unproven.
+    # The sign of reactive power (inductive or capacitive) is unverified.
     reactive_power = channel("ReactivePower", gauge(0x111, 100, unit="var"), "Reactive power", MAIN)
     reactive_power_l1 = channel("ReactivePowerL1", gauge(0x112, 100, unit="var"), "Reactive power L1", EXTRA)
     reactive_power_l2 = channel("ReactivePowerL2", gauge(0x113, 100, unit="var"), "Reactive power L2", EXTRA)
     reactive_power_l3 = channel("ReactivePowerL3", gauge(0x114, 100, unit="var"), "Reactive power L3", EXTRA)
-    # No source knows the factor of cos phi, so it stays raw.
+    # The scale factor of cos phi is unknown, so it is published raw.
     cos_phi_3p = channel("CosPhi3p", integer(0x115), "Cos phi (raw)", EXPERT)
     cos_phi_l1 = channel("CosPhiL1", integer(0x116), "Cos phi L1 (raw)", EXPERT)
     cos_phi_l2 = channel("CosPhiL2", integer(0x117), "Cos phi L2 (raw)", EXPERT)
@@ -91,7 +91,7 @@ class Status(Component):
 
 
 def _shifted_status() -> type[Status]:
-    """The same block with the doubtful bits one place lower, where software from 2018 on reads them."""
+    """Return the block with the uncertain bits one position lower, where OpenEMS 2021 reads them."""
     moved = {
         name: bit(field.address, field.start - InverterStatusLayout.SHIFTED)
         for name, field in Status.declared_fields.items()

@@ -1,0 +1,73 @@
+"""The documentation names what there is."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from custom_components.refu_ess.const import DOMAIN
+from custom_components.refu_ess.controls import CONTROLS
+
+from .generated import DOCS, INTEGRATION, ROOT
+
+ENGLISH = json.loads((INTEGRATION / "translations" / "en.json").read_text())
+CONTROL_PAGE = (DOCS / "control.md").read_text()
+README_LINES = 150
+
+
+def test_readme_is_short() -> None:
+    """The README is for a decision within two minutes."""
+    assert len((ROOT / "README.md").read_text().splitlines()) <= README_LINES
+
+
+@pytest.mark.parametrize("action", yaml.safe_load((INTEGRATION / "services.yaml").read_text()))
+def test_actions_are_described(action: str) -> None:
+    """Every action is on the page about control or about alarms."""
+    assert f"`{DOMAIN}.{action}`" in CONTROL_PAGE + (DOCS / "alarms.md").read_text()
+
+
+@pytest.mark.parametrize("platform", CONTROLS)
+def test_control_entities_are_described(platform: str) -> None:
+    """Every control entity is on the page about control; a setpoint of a phase is covered by the total."""
+    names = [ENGLISH["entity"][platform][description.key]["name"] for description in CONTROLS[platform]]
+    for name in names:
+        assert f"*{re.sub(r' L[123]$', '', name)}*" in CONTROL_PAGE
+
+
+@pytest.mark.parametrize("issue", [issue["title"] for issue in ENGLISH["issues"].values()])
+def test_issues_are_described(issue: str) -> None:
+    """Every repair issue is among the symptoms."""
+    symptom = issue.removeprefix("{name}: ")
+    assert symptom in (DOCS / "troubleshooting.md").read_text()
+
+
+@pytest.mark.parametrize("kind", ["triggers", "conditions"])
+def test_triggers_and_conditions_have_pages(kind: str) -> None:
+    """Every trigger and condition has a page of its own, and no other page is left."""
+    names = yaml.safe_load((INTEGRATION / f"{kind}.yaml").read_text())
+    assert {page.stem for page in (DOCS / kind).glob("*.md")} == {name for name in names if not name.startswith(".")}
+
+
+@pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *DOCS.rglob("*.md")], ids=lambda path: path.name)
+def test_examples_are_yaml(page: Path) -> None:
+    """Every example parses."""
+    for example in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL):
+        yaml.safe_load(example)
+
+
+def anchor(heading: str) -> str:
+    """Return the anchor of a heading, as GitHub makes it."""
+    return re.sub(r"[^\w\s-]", "", heading.strip().lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *DOCS.rglob("*.md")], ids=lambda path: path.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every link to a file of this repository finds it, and the heading that it names."""
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text()):
+        path, _, heading = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        if heading:
+            assert heading in map(anchor, re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)), link
