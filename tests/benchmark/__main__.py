@@ -1,4 +1,4 @@
-"""Runs the measurements and prints the tables: `scripts/benchmark`, or `scripts/benchmark --quick` in two minutes."""
+"""Runs the measurements and prints the tables: `scripts/benchmark`, or `scripts/benchmark --quick` in three minutes."""
 
 import argparse
 import json
@@ -139,7 +139,7 @@ def grow(counts: tuple[int, ...], seconds: float) -> None:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer cases, shorter, in two minutes")
+    parser.add_argument("--quick", action="store_true", help="fewer cases, shorter, in three minutes")
     quick = parser.parse_args().quick
     command = "scripts/benchmark" + " --quick" * quick
     print(f"`{command}`, {datetime.now(UTC):%Y-%m-%d}\n")
