@@ -2,8 +2,10 @@
 
 import asyncio
 import math
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from modbus_connection import (
@@ -1142,6 +1144,28 @@ async def test_h12_leftover_of_reactive_power_counts(bench: MakeBench, unit: Moc
     made.clock.now += 11
     with pytest.raises(RefusedError, match=Refusal.FOREIGN_SETPOINT):
         await made.change(watts=1000)
+
+
+@pytest.mark.parametrize("seconds", [0.3, 0.85])
+async def test_h12_slow_link_ends_no_lease(
+    bench: MakeBench, unit: MockModbusUnit, clock: Clock, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """Each request takes that long; the readings that a cycle decides on are its last requests."""
+    made = await bench()
+
+    def slowed(send: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def slow(*args: Any) -> Any:
+            clock.now += seconds
+            return await send(*args)
+
+        return slow
+
+    for name in ("read_input_registers", "read_holding_registers", "write_registers"):
+        monkeypatch.setattr(unit, name, slowed(getattr(unit, name)))
+    await made.power(20_000)
+    await made.poll(60)
+    assert made.controller.lease.lease is not None
+    assert made.holds(20_000)
 
 
 async def test_h12_every_setpoint_has_an_end(bench: MakeBench) -> None:
