@@ -37,7 +37,7 @@ ENGLISH = dict(strings(load(INTEGRATION / "translations" / "en.json")))
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_generated_parts_are_fresh(path: Path, pytestconfig: pytest.Config) -> None:
-    """The declarations are what is published; `--snapshot-update` writes it anew."""
+    """The declarations are what is published; `--snapshot-update` rewrites it."""
     fresh = FILES[path]()
     if pytestconfig.option.update_snapshots:
         path.write_text(fresh)

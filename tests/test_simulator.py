@@ -180,7 +180,7 @@ async def test_power_during_start_is_an_error(client: AsyncModbusTcpClient, sim:
 
 
 async def test_setpoints_are_kept_and_logged(client: AsyncModbusTcpClient, sim: Simulator) -> None:
-    """Phases are written in one request, read back, kept for ever, and every write is in the log."""
+    """Phases are written in one request, read back, kept indefinitely, and every write is in the log."""
     await client.write_registers(0x204, [10, 0xFFF6, 5])
     sim.model.step(86_400)
     assert (await client.read_holding_registers(0x204, count=3)).registers == [10, 0xFFF6, 5]
@@ -200,7 +200,7 @@ async def test_writes_can_be_refused_or_ignored(client: AsyncModbusTcpClient, si
 
 
 async def test_second_master(client: AsyncModbusTcpClient, sim: Simulator) -> None:
-    """Somebody else's setpoint comes back whatever is written."""
+    """Another system's setpoint comes back whatever is written."""
     await carry_out(sim, {"do": "second_master", "watts": 5000})
     await client.write_registers(0x203, [10])
     await asyncio.sleep(0.3)

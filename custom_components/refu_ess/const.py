@@ -33,5 +33,5 @@ CONF_MIN_SOC: Final = "min_soc"
 CONF_CHARGE_SOC: Final = "charge_soc"
 CONF_MAX_SOC: Final = "max_soc"
 
-CONTROL_INTERVAL_SECONDS: Final = 1  # the cycle of the reference; no watchdog of the device is known
-LINK_TIMEOUT_SECONDS: Final = 2.0  # twice the reference's 1 s, which a loaded gateway can miss
+CONTROL_INTERVAL_SECONDS: Final = 1  # the cycle of OpenEMS; no watchdog of the device is known
+LINK_TIMEOUT_SECONDS: Final = 2.0  # twice the 1 s of OpenEMS, which a loaded gateway can miss

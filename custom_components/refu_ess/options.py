@@ -205,7 +205,7 @@ def _of_control(key: str, field: str, **more: Any) -> NumberOption:
 POLL_INTERVAL = NumberOption(
     key="poll_interval",
     default=10,
-    # From the cycle of the reference to the longest time that an alarm should go unseen.
+    # From the cycle of OpenEMS to the longest time that an alarm should go unseen.
     range=Range(1, 60, "s"),
     unit="s",
 )

@@ -23,7 +23,7 @@ TITLES = {
 }
 CHANGES = (0.0, 0.1, 0.6, 1.0)
 SET_UP_SECONDS = 6
-"""So long the slowest set-up of those that run together takes, for each of them."""
+"""Seconds granted for the slowest set-up of those that run together."""
 
 type Found = dict[str, Any]
 

@@ -52,7 +52,7 @@ def main() -> None:
     """Bring everything up, say where it is, and wait."""
     parser = argparse.ArgumentParser(prog="scripts/develop", description=__doc__)
     parser.add_argument("--port", type=int, help=f"of the web interface; default: {WEB_PORT} or the next free one")
-    parser.add_argument("--fresh", action="store_true", help="start anew, without history, user and settings")
+    parser.add_argument("--fresh", action="store_true", help="start from scratch, without history, user and settings")
     parser.add_argument("--once", action="store_true", help="bring it up, print the login, and end")
     args = parser.parse_args()
     if args.port and not is_free(args.port):

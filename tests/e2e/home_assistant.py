@@ -139,7 +139,7 @@ class HomeAssistant:
 
     @property
     def log_file(self) -> Path:
-        """All that it said since start; Home Assistant's own begins anew with each restart."""
+        """All that it said since start; Home Assistant's own begins again with each restart."""
         return self.folder / "hass.out"
 
     def log(self) -> list[str]:

@@ -104,12 +104,12 @@ def test_no_power(change: dict[str, Any], limit: str, phases: int) -> None:
     ],
 )
 def test_no_reason_to_stop(change: dict[str, Any]) -> None:
-    """What is just in time, cannot be read back, or is unproven stops nothing."""
+    """What is just in time, cannot be read back, or is unverified stops nothing."""
     assert total(ask(-20_000, **change)) == (-20_000, "none")
 
 
 def test_stop_request_can_be_ignored() -> None:
-    """Its values are unproven, so a person may choose to ignore it."""
+    """Its values are unverified, so a person may choose to ignore it."""
     assert total(ask(-20_000, stop_request=7, settings=Settings(ignore_stop_request=True))) == (-20_000, "none")
 
 
@@ -125,7 +125,7 @@ def test_stop_request_can_be_ignored() -> None:
         (95_000, {"allowed_discharge_w": 79_999.99999999}, (79_900, "battery_discharge")),
         (-20_000, {"allowed_charge_w": -15_000}, (-15_000, "battery_charge")),  # a magnitude, whatever the sign
         (-95_000, {"inverter_charge_w": 50_000}, (-50_000, "inverter_charge")),
-        (-95_000, {"inverter_charge_w": -50_000}, (-50_000, "inverter_charge")),  # its sign is unproven
+        (-95_000, {"inverter_charge_w": -50_000}, (-50_000, "inverter_charge")),  # its sign is unverified
         (95_000, {"inverter_discharge_w": 50_000}, (50_000, "inverter_discharge")),
         (95_000, {"inverter_discharge_w": 0}, (0, "inverter_discharge")),
         (95_000, {"inverter_charge_w": 0, "inverter_discharge_w": 0}, (80_000, "battery_discharge")),
@@ -223,7 +223,7 @@ def test_rounding(watts: float, phases: int, expected: tuple[float, ...]) -> Non
     ("watts", "full", "expected"),
     [
         (3000, True, (0, "dead_band")),
-        (5000, True, (0, "dead_band")),  # whether the border is taken is unproven
+        (5000, True, (0, "dead_band")),  # whether the border is taken is unverified
         (5100, True, (5100, "none")),
         (-3000, True, (0, "battery_charge")),
         (-3000, False, (0, "dead_band")),

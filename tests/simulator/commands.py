@@ -34,7 +34,7 @@ HELP = """\
 {"do": "exception", "code": 6}                       answer everything with a Modbus exception
 {"do": "refuse_block", "from": 282, "to": 341}       do not know these addresses (exception 2)
 {"do": "writes", "how": "refused"}                   or ignored, done
-{"do": "second_master", "watts": 5000}               somebody else writes the setpoint all the time
+{"do": "second_master", "watts": 5000}               another system writes the setpoint all the time
 {"do": "unplug"}, {"do": "plug"}                     pull the cable, put it in again
 {"do": "heal"}                                       mend the wire and the answers
 {"do": "state"}                                      tell what the device does

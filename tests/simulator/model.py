@@ -51,7 +51,7 @@ class Battery(IntEnum):
 
 @dataclass
 class Model:
-    """One ESS. Setpoints are kept for ever: no watchdog of the device is known."""
+    """One ESS. Setpoints are kept indefinitely: no watchdog of the device is known."""
 
     soc: float = 62.0
     capacity_kwh: float = 130.0
@@ -111,7 +111,7 @@ class Model:
         self._enter(State.FAULT)
 
     def clear_error(self) -> None:
-        """Leave the error; the device comes up anew."""
+        """Leave the error; the device comes up again."""
         self.error_code, self.start_error = 0, False
         if self.state is State.FAULT:
             self._enter(State.INIT)
@@ -120,7 +120,7 @@ class Model:
 
     @property
     def setpoint_w(self) -> float:
-        """Total and phases are added. What the real device does with both is unproven."""
+        """Total and phases are added. What the real device does with both is unverified."""
         return self.total_w + sum(self.phases_w)
 
     @property

@@ -52,7 +52,7 @@ class Behaviour:
     writes: str = "done"
     """`done`, `refused` (exception 4) or `ignored` (acknowledged, without effect)."""
     second_master_w: float | None = None
-    """What somebody else writes to SetActivePower at every tick."""
+    """The setpoint that another system writes to SetActivePower at every tick."""
 
 
 async def _nobody(*_: object) -> None:

@@ -21,7 +21,7 @@ class Settings:
 
     apparent_limit_va: float = 100_000
     start_delay_s: float = 30
-    """After system state Start is reached; the reference has such a delay but names no value."""
+    """After system state Start is reached; OpenEMS 2017 has such a delay but names no value."""
     ramp_w_per_s: float = 1000
     stale_after_s: float = 5
     dead_band_w: float = 5000
@@ -46,7 +46,7 @@ class Decision:
 FULL_OR_EMPTY_W = 100
 """Below this magnitude the permitted power counts as none: the wire has steps of 100 W."""
 DEAD_BAND_MARGIN_W = 100
-"""Whether exactly 5000 W is taken is unproven, so the border itself belongs to the band."""
+"""Whether exactly 5000 W is taken is unverified, so the border itself belongs to the band."""
 
 
 def decide(
@@ -129,7 +129,7 @@ def _within_battery(asked: Power, reading: Reading, bounds: SocBounds) -> tuple[
         bound, limit = ceiling, ceiling_limit
     else:
         return asked, Limit.NONE
-    if bound == 0:  # what the device does with reactive power alone is unproven, so a limit leaves none behind
+    if bound == 0:  # reactive power without active power is unverified on this device, so a limit leaves none behind
         return Power.zero(len(asked.active_w)), limit
     return _with_total(asked, bound), limit
 

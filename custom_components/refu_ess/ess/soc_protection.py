@@ -1,6 +1,6 @@
 """The protection of the state of charge: a reserve that is not discharged, a charge from below, and a maximum.
 
-The four-state logic of OpenEMS 2018, which has no gap below the minimum. Here the maximum is one: charging stops at it.
+The four-state logic of OpenEMS 2021, which has no gap below the minimum. Here the maximum is one: charging stops at it.
 """
 
 from dataclasses import dataclass
