@@ -757,3 +757,16 @@ async def test_zero_that_cannot_be_written_survives_removal_as_an_issue(
     assert issue is not None
     assert issue.severity is ir.IssueSeverity.ERROR
     assert "Stopped before zero could be written" in caplog.text
+
+
+@pytest.mark.usefixtures("ready")
+async def test_actions_take_a_target(hass: HomeAssistant, written: list[object]) -> None:
+    """An entity of the ESS names it, as the automation editor does."""
+    target = {"entity_id": "event.refu_ess_alarms"}
+    await hass.services.async_call(DOMAIN, "set_power", {"active_power": -20_000}, blocking=True, target=target)
+    assert written[0] == (0x203, [0xFF38])
+    await hass.services.async_call(DOMAIN, "release", {}, blocking=True, target=target)
+    assert written[-2:] == ZERO
+    with pytest.raises(ServiceValidationError) as refused:
+        await hass.services.async_call(DOMAIN, "release", {}, blocking=True, target={"entity_id": "sun.sun"})
+    assert refused.value.translation_key == "target_without_ess"

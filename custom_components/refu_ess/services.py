@@ -3,16 +3,14 @@
 from typing import Any
 
 import voluptuous as vol
-from homeassistant.const import ATTR_CONFIG_ENTRY_ID
 from homeassistant.core import HomeAssistant, ServiceCall, ServiceResponse, SupportsResponse, callback
 from homeassistant.helpers import config_validation as cv
-from homeassistant.helpers.service import async_get_config_entry
 
 from .commander import Commander
 from .const import DOMAIN
-from .coordinator import RefuEssConfigEntry
 from .errors import translated
 from .ess import POWER_RANGE, Decision, Power, Refusal, RefusedError
+from .targets import WHICH_ESS, async_coordinator_of
 
 SERVICE_SET_POWER = "set_power"
 SERVICE_PREVIEW_POWER = "preview_power"
@@ -26,11 +24,10 @@ ATTR_FORCE = "force"
 PHASES = ("l1", "l2", "l3")
 
 POWER = vol.All(vol.Coerce(float), vol.Range(min=POWER_RANGE.minimum, max=POWER_RANGE.maximum))
-TARGET = {vol.Optional(ATTR_CONFIG_ENTRY_ID): cv.string}
 
 PREVIEW_POWER = vol.Schema(
     {
-        **TARGET,
+        **WHICH_ESS,
         vol.Optional(ATTR_ACTIVE_POWER): POWER,
         vol.Optional(ATTR_REACTIVE_POWER): POWER,
         **{vol.Optional(f"{ATTR_ACTIVE_POWER}_{phase}"): POWER for phase in PHASES},
@@ -42,8 +39,8 @@ SET_POWER = PREVIEW_POWER.extend(
         vol.Optional(ATTR_DURATION): cv.positive_time_period,
     }
 )
-RELEASE = vol.Schema(TARGET)
-RESET_ERROR = vol.Schema({**TARGET, vol.Optional(ATTR_FORCE, default=False): cv.boolean})
+RELEASE = vol.Schema(WHICH_ESS)
+RESET_ERROR = vol.Schema({**WHICH_ESS, vol.Optional(ATTR_FORCE, default=False): cv.boolean})
 
 
 def _asked(data: dict[str, Any], phases: int) -> Power:
@@ -66,13 +63,12 @@ def _asked(data: dict[str, Any], phases: int) -> Power:
     return Power.total(totals[0] or 0.0, totals[1] or 0.0, phases)
 
 
-def _commander(call: ServiceCall) -> Commander:
-    entry: RefuEssConfigEntry = async_get_config_entry(call.hass, DOMAIN, call.data.get(ATTR_CONFIG_ENTRY_ID))
-    return entry.runtime_data.commander
+async def _async_commander(call: ServiceCall) -> Commander:
+    return (await async_coordinator_of(call)).commander
 
 
 async def _async_set_power(call: ServiceCall) -> ServiceResponse:
-    commander = _commander(call)
+    commander = await _async_commander(call)
     with translated():
         asked = _asked(call.data, commander.controller.phases)
         decision = await commander.async_set_power(asked, call.context, call.data.get(ATTR_DURATION))
@@ -81,7 +77,7 @@ async def _async_set_power(call: ServiceCall) -> ServiceResponse:
 
 
 async def _async_preview_power(call: ServiceCall) -> ServiceResponse:
-    commander = _commander(call)
+    commander = await _async_commander(call)
     with translated():
         asked = _asked(call.data, commander.controller.phases)
         return _answer(asked, await commander.async_preview(asked))
@@ -102,13 +98,15 @@ def _answer(asked: Power, decision: Decision) -> dict[str, Any]:
 
 
 async def _async_release(call: ServiceCall) -> None:
+    commander = await _async_commander(call)
     with translated():
-        await _commander(call).async_release(call.context)
+        await commander.async_release(call.context)
 
 
 async def _async_reset_error(call: ServiceCall) -> None:
+    commander = await _async_commander(call)
     with translated():
-        await _commander(call).async_reset_error(forced=call.data[ATTR_FORCE], context=call.context)
+        await commander.async_reset_error(forced=call.data[ATTR_FORCE], context=call.context)
 
 
 @callback
