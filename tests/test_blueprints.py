@@ -17,7 +17,7 @@ from homeassistant.setup import async_setup_component
 from homeassistant.util import yaml as yaml_util
 from modbus_connection import ModbusTimeoutError
 from modbus_connection.mock import MockModbusUnit
-from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_time_changed, mock_restore_cache
+from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_time_changed
 from pytest_homeassistant_custom_component.test_util.aiohttp import AiohttpClientMocker
 
 from .studies import site as study, table
@@ -511,11 +511,12 @@ async def test_record_begins_again_after_a_break(
     hass: HomeAssistant, freezer: FrozenDateTimeFactory, automate: Automate
 ) -> None:
     """Home Assistant was not running when the month changed; the peak of last month does not stay."""
-    mock_restore_cache(hass, [State("automation.peak_record", "on", {"last_triggered": "2026-10-31T23:45:05+00:00"})])
+    last_run = State("automation.peak_record", "on", {"last_triggered": "2026-10-31T23:45:05+00:00"})
     helper = {"peak": {"min": 0, "max": 999, "initial": 95, "unit_of_measurement": "kW"}}
     assert await async_setup_component(hass, "input_number", {"input_number": helper})
     show(hass, QUARTER, 0, "kWh", last_period="12.5")
-    await automate("peak_record")
+    with patch("homeassistant.helpers.restore_state.RestoreEntity.async_get_last_state", return_value=last_run):
+        await automate("peak_record")
     assert await quarter_end(hass, freezer) == "50.0"
 
 
