@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from unittest.mock import AsyncMock, patch
+from unittest.mock import AsyncMock, Mock, patch
 
 import pytest
 import voluptuous as vol
@@ -770,3 +770,37 @@ async def test_actions_take_a_target(hass: HomeAssistant, written: list[object])
     with pytest.raises(ServiceValidationError) as refused:
         await hass.services.async_call(DOMAIN, "release", {}, blocking=True, target={"entity_id": "sun.sun"})
     assert refused.value.translation_key == "target_without_ess"
+
+
+async def test_lease_ends_although_the_issues_fail(
+    hass: HomeAssistant,
+    ready: MockConfigEntry,
+    written: list[object],
+    freezer: FrozenDateTimeFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An error in what is only shown stops neither a command nor the beat."""
+
+    def fail() -> None:
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(ready.runtime_data.issues, "async_update", fail)
+    await call(hass, "set_power", active_power=-20_000, duration={"seconds": 5})
+    await seconds(hass, freezer, 8)
+    assert written[-2:] == ZERO
+    assert "could not be updated" in caplog.text
+
+
+async def test_beat_goes_on_although_a_cycle_fails(
+    hass: HomeAssistant,
+    ready: MockConfigEntry,
+    written: list[object],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """A watcher that raises after one cycle does not end the beat."""
+    stop = ready.runtime_data.commander.async_watch(Mock(side_effect=RuntimeError("no")))
+    await call(hass, "set_power", active_power=-20_000, duration={"seconds": 5})
+    await seconds(hass, freezer, 8)
+    stop()
+    assert written[-2:] == ZERO

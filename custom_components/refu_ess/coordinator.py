@@ -73,9 +73,11 @@ class RefuEssCoordinator(PictureCoordinator):
         except ModbusError as err:
             raise update_failed(err) from err
         finally:
-            await self.commander.async_cycle()
-            self._note_control()
-            self._schedule_beat(began)
+            try:
+                await self.commander.async_cycle()
+            finally:  # whatever fails, the beat goes on
+                self._schedule_beat(began)
+            self._changed |= self._changed_controls()
         self._log_block_changes()
 
     @callback
@@ -114,17 +116,20 @@ class RefuEssCoordinator(PictureCoordinator):
     @callback
     def _async_commanded(self) -> None:
         """Show the effect of a command."""
-        self._note_control()
-        self.async_update_listeners()
         if self._cancel_beat is None:
             self._schedule_beat()
+        self.async_changed(self._changed_controls())
 
-    def _note_control(self) -> None:
-        """Note whether anything of control has changed: no picture holds it."""
-        self.issues.async_update()
-        if (shown := self.commander.shown) != self._shown:
-            self._shown = shown
-            self._changed |= {key for key in self._watchers if key not in self.data.values}
+    def _changed_controls(self) -> set[str]:
+        """The keys of the control entities if anything that they show has changed: no picture holds it."""
+        try:
+            self.issues.async_update()
+        except Exception:  # a repair issue must not stop control
+            _LOGGER.exception("The repair issues of %s could not be updated", self.name)
+        if (shown := self.commander.shown) == self._shown:
+            return set()
+        self._shown = shown
+        return {key for key in self._watchers if key not in self.data.values}
 
     def _log_block_changes(self) -> None:
         """Log once when a block falls silent while others answer, and once when it is back."""
