@@ -18,6 +18,7 @@ TITLES = {
     "best": "YAML, best",
     "coordinator": "naive coordinator",
     "floor": "floor",
+    "library": "floor over the library",
     "private": "this, private link",
     "shared": "this, shared link",
 }
@@ -145,13 +146,13 @@ def main() -> None:
     print(f"`{command}`, {datetime.now(UTC):%Y-%m-%d}\n")
     if quick:
         print("All entities, polls of 1 s\n")
-        compare(("best", "coordinator", "floor", "private"), (0.0, 0.6), 15, 1)
+        compare(("best", "coordinator", "floor", "library", "private"), (0.0, 0.6), 15, 1)
         print("All entities, polls of 1 s, nothing changes\n")
         hold(10, 1)
         print("Default entities, polls of 1 s\n")
         grow((5,), 10)
         return
-    pair = ("floor", "private")
+    pair = ("floor", "library", "private")
     print("All entities, polls of 1 s\n")
     compare(tuple(TITLES), CHANGES, 20, 3)
     print("Default entities, polls of 1 s\n")

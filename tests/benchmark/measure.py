@@ -46,7 +46,7 @@ class Case:
     """What is measured."""
 
     way: str
-    """`usual`, `best`, `coordinator`, `floor`, `private` or `shared`."""
+    """`usual`, `best`, `coordinator`, `floor`, `library`, `private` or `shared`."""
     interval: int = 1
     everything: bool = True
     """With all entities enabled, else with those that are by default."""

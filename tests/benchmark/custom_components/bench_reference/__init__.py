@@ -2,6 +2,7 @@
 
 `coordinator`: Home Assistant's Modbus library, and entities that compare what they show before they write it.
 `floor`: a bare socket, and only the entities of words that changed are called.
+`library`: the floor over Home Assistant's Modbus library, with the two requests that this integration needs too.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from modbus_connection import ModbusTcpParams
 
 from tests.benchmark.words import REQUESTS
 
+READ_INPUT = 4
 PLATFORMS = [Platform.SENSOR, Platform.BINARY_SENSOR]
 
 
@@ -47,20 +49,21 @@ class Socket(asyncio.Protocol):
         return struct.unpack(f">{count}H", (await self.answer)[9:])
 
 
-class Coordinator(DataUpdateCoordinator[dict[int, int]]):
-    """Reads everything in three requests."""
+class Coordinator(DataUpdateCoordinator[defaultdict[int, int]]):
+    """Reads everything, `library` the input registers only."""
 
     def __init__(self, hass: HomeAssistant, entry: ConfigEntry) -> None:
         """Poll as often as the entry says."""
         interval = timedelta(seconds=entry.options["interval"])
         super().__init__(hass, logging.getLogger(__name__), config_entry=entry, name="bench", update_interval=interval)
-        self.floor, self.port = entry.data["mode"] == "floor", entry.data["port"]
+        self.mode, self.port = entry.data["mode"], entry.data["port"]
+        self.requests = REQUESTS if self.mode != "library" else tuple(one for one in REQUESTS if one[0] == READ_INPUT)
         self.by_word: defaultdict[int, list[CALLBACK_TYPE]] = defaultdict(list)
         self.changed: list[int] = []
 
     @override
     async def _async_setup(self) -> None:
-        if self.floor:
+        if self.mode == "floor":
             loop = asyncio.get_running_loop()
             _, link = await loop.create_connection(Socket, "127.0.0.1", self.port)
             self.read: Callable[..., Any] = link.read
@@ -70,15 +73,15 @@ class Coordinator(DataUpdateCoordinator[dict[int, int]]):
         unit = ModbusConnection(ModbusTcpParams(host="127.0.0.1", port=self.port)).for_unit(1)
 
         async def read(function: int, address: int, count: int) -> list[int]:
-            request = unit.read_input_registers if function == 4 else unit.read_holding_registers
+            request = unit.read_input_registers if function == READ_INPUT else unit.read_holding_registers
             return await request(address, count)
 
         self.read = read
 
     @override
-    async def _async_update_data(self) -> dict[int, int]:
-        new: dict[int, int] = {}
-        for function, first, count in REQUESTS:
+    async def _async_update_data(self) -> defaultdict[int, int]:
+        new: defaultdict[int, int] = defaultdict(int)
+        for function, first, count in self.requests:
             new.update(zip(range(first, first + count), await self.read(function, first, count), strict=True))
         old = self.data or {}
         self.changed = [address for address, word in new.items() if word != old.get(address)]
@@ -87,7 +90,7 @@ class Coordinator(DataUpdateCoordinator[dict[int, int]]):
     @callback
     @override
     def async_update_listeners(self) -> None:
-        if not self.floor:
+        if self.mode == "coordinator":
             super().async_update_listeners()
             return
         for address in self.changed:
@@ -102,7 +105,7 @@ class ReferenceEntity(CoordinatorEntity[Coordinator]):
     _last: object = None
 
     def __init__(self, coordinator: Coordinator, key: str, address: int, words: int = 1) -> None:
-        """Show the words at this address."""
+        """Show the words at this address, 0 until they are read."""
         super().__init__(coordinator)
         self.address, self.words = address, words
         self._attr_name, self._attr_unique_id = key, f"bench_{key}"
