@@ -67,7 +67,6 @@ class RefuEssEntity(CoordinatorEntity[RefuEssCoordinator]):
         super().__init__(coordinator, description.keys)
         self.entity_description = description
         self._attr_unique_id = f"{coordinator.config_entry.entry_id}_{description.key}"
-        self._attr_device_info = part_device_info(coordinator, description.part, description.group)
         self._shown = self._look()
 
     @abstractmethod
@@ -77,6 +76,12 @@ class RefuEssEntity(CoordinatorEntity[RefuEssCoordinator]):
     def _look(self) -> Shown:
         available = self.entity_description.keys.isdisjoint(self.coordinator.data.unavailable)
         return self._read() if available else GONE
+
+    @property
+    @override
+    def device_info(self) -> DeviceInfo | ChildDeviceInfo:
+        # Asked for once, so not kept: there are many entities.
+        return part_device_info(self.coordinator, self.entity_description.part, self.entity_description.group)
 
     @property
     @override

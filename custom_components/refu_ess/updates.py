@@ -2,8 +2,9 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import timedelta
+from functools import partial
 from typing import NamedTuple, override
 
 from homeassistant.config_entries import ConfigEntry
@@ -35,7 +36,7 @@ class PictureCoordinator(DataUpdateCoordinator[Picture]):
         self.device = device
         self.data = device.picture
         device.on_picture = self._take
-        self._watchers: defaultdict[str, set[Watcher]] = defaultdict(set)
+        self._watchers: defaultdict[str, tuple[Watcher, ...]] = defaultdict(tuple)
         self._watchers_added = 0
         self._changed: set[str] = set()
         """The keys that changed since the listeners were last called."""
@@ -50,16 +51,15 @@ class PictureCoordinator(DataUpdateCoordinator[Picture]):
         self._watchers_added += 1
         watcher = Watcher(rank, self._watchers_added, update_callback)
         for key in keys:
-            self._watchers[key].add(watcher)
-        remove: Callable[[], None] = super().async_add_listener(update_callback, context)
+            self._watchers[key] += (watcher,)
+        # A partial takes less memory than a closure, and there are many listeners.
+        return partial(self._stop, watcher, keys, super().async_add_listener(update_callback, context))
 
-        @callback
-        def stop() -> None:
-            for key in keys:
-                self._watchers[key].discard(watcher)
-            remove()
-
-        return stop
+    @callback
+    def _stop(self, watcher: Watcher, keys: Iterable[str], remove: CALLBACK_TYPE) -> None:
+        for key in keys:
+            self._watchers[key] = tuple(other for other in self._watchers[key] if other is not watcher)
+        remove()
 
     @callback
     @override
