@@ -1,17 +1,20 @@
 """Which ESS an action is for."""
 
+from contextlib import suppress
 from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
-from homeassistant.core import HomeAssistant
-from homeassistant.exceptions import ServiceValidationError
+from homeassistant.core import Context, HomeAssistant
+from homeassistant.exceptions import ServiceValidationError, Unauthorized, UnknownUser
 from homeassistant.helpers import area_registry as ar, device_registry as dr, entity_registry as er
-from pytest_homeassistant_custom_component.common import MockConfigEntry
+from modbus_connection.mock import MockModbusUnit
+from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUser
 
 from custom_components.refu_ess import alarm_action
 from custom_components.refu_ess.const import DOMAIN
 from custom_components.refu_ess.coordinator import RefuEssCoordinator
+from custom_components.refu_ess.targets import Right
 
 from .conftest import TCP_DATA
 
@@ -23,8 +26,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The entries whose alarms were asked for."""
     found: list[str] = []
 
-    async def coordinator_of(call: Any) -> RefuEssCoordinator:
-        coordinator = await original(call)
+    async def coordinator_of(call: Any, right: Right) -> RefuEssCoordinator:
+        coordinator = await original(call, right)
         found.append(coordinator.config_entry.entry_id)
         return coordinator
 
@@ -127,3 +130,92 @@ async def test_none_set_up(hass: HomeAssistant, loaded: MockConfigEntry) -> None
     """Without an ESS that is set up the action says so."""
     assert await hass.config_entries.async_unload("refu")
     assert (await refused(hass)).translation_domain == "homeassistant"
+
+
+SAME_AS = {
+    "set_power": ["active_power_setpoint", "reactive_power_setpoint"],
+    "release": ["release_setpoint"],
+    "reset_error": ["reset_error"],
+}
+"""The entities that do the same as an action."""
+
+
+def policy_for(registry: er.EntityRegistry, keys: list[str]) -> dict[str, Any]:
+    """The right to do everything with these entities only."""
+    ids = {one.entity_id for one in registry.entities.values() if one.unique_id.removeprefix("refu_") in keys}
+    assert len(ids) == len(keys)
+    return {"entities": {"entity_ids": dict.fromkeys(ids, True)}}
+
+
+@pytest.fixture
+def guest(hass: HomeAssistant) -> MockUser:
+    """A user who may see everything and control nothing."""
+    user = MockUser(name="Guest").add_to_hass(hass)
+    user.mock_policy({"entities": {"all": {"read": True}}})
+    return user
+
+
+async def call_as(hass: HomeAssistant, user_id: str | None, action: str) -> None:
+    """Call an action as this user."""
+    data = {"active_power": 1000} if action.endswith("power") else {}
+    await hass.services.async_call(
+        DOMAIN,
+        action,
+        data,
+        blocking=True,
+        context=Context(user_id=user_id),
+        return_response=action in {"get_alarms", "preview_power"},
+    )
+
+
+@pytest.mark.parametrize("action", SAME_AS)
+async def test_who_may_control(
+    hass: HomeAssistant,
+    loaded: MockConfigEntry,
+    unit: MockModbusUnit,
+    guest: MockUser,
+    entity_registry: er.EntityRegistry,
+    action: str,
+) -> None:
+    """An action is refused to a user who may not control the entities that do the same, and writes nothing."""
+    commander = loaded.runtime_data.commander
+    with pytest.raises(Unauthorized):
+        await call_as(hass, guest.id, action)
+    with pytest.raises(UnknownUser):
+        await call_as(hass, "deleted", action)
+    assert list(commander.controller.device.unit.writes) == []
+    guest.mock_policy(policy_for(entity_registry, SAME_AS[action]))
+    with suppress(ServiceValidationError):  # nothing to release, no error to reset
+        await call_as(hass, guest.id, action)
+    await commander.async_shut_down()
+
+
+async def test_half_of_the_setpoints_is_not_enough(
+    hass: HomeAssistant, loaded: MockConfigEntry, guest: MockUser, entity_registry: er.EntityRegistry
+) -> None:
+    """A call moves both setpoints, so its user must be allowed to control both."""
+    guest.mock_policy(policy_for(entity_registry, SAME_AS["set_power"][:1]))
+    with pytest.raises(Unauthorized):
+        await call_as(hass, guest.id, "set_power")
+
+
+async def test_who_may_read(hass: HomeAssistant, loaded: MockConfigEntry, guest: MockUser) -> None:
+    """Alarms and previews take the right to read."""
+    for action in ("get_alarms", "preview_power"):
+        await call_as(hass, guest.id, action)
+    guest.mock_policy({})
+    for action in ("get_alarms", "preview_power"):
+        with pytest.raises(Unauthorized):
+            await call_as(hass, guest.id, action)
+
+
+async def test_an_administrator_may_without_entities(
+    hass: HomeAssistant, loaded: MockConfigEntry, guest: MockUser, hass_admin_user: MockUser
+) -> None:
+    """Where there is no such entity, as with a read-only ESS, only administrators get as far as the refusal."""
+    hass.config_entries.async_update_entry(loaded, options={"read_only": True})
+    await hass.config_entries.async_reload(loaded.entry_id)
+    with pytest.raises(Unauthorized):
+        await call_as(hass, guest.id, "set_power")
+    with pytest.raises(ServiceValidationError):
+        await call_as(hass, hass_admin_user.id, "set_power")

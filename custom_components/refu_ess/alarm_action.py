@@ -1,16 +1,18 @@
 """The action that answers the active alarms and their history."""
 
 import voluptuous as vol
+from homeassistant.auth.permissions.const import POLICY_READ
 from homeassistant.core import HomeAssistant, ServiceCall, ServiceResponse, SupportsResponse, callback
 
 from .const import DOMAIN
-from .targets import WHICH_ESS, async_coordinator_of
+from .targets import WHICH_ESS, Right, async_coordinator_of
 
 SERVICE_GET_ALARMS = "get_alarms"
+MAY_READ_ALARMS = Right(keys=frozenset({"alarms"}), policy=POLICY_READ)
 
 
 async def _async_get_alarms(call: ServiceCall) -> ServiceResponse:
-    return (await async_coordinator_of(call)).alarms.as_data()
+    return (await async_coordinator_of(call, MAY_READ_ALARMS)).alarms.as_data()
 
 
 @callback

@@ -3,14 +3,16 @@
 from typing import Any
 
 import voluptuous as vol
+from homeassistant.auth.permissions.const import POLICY_READ
 from homeassistant.core import HomeAssistant, ServiceCall, ServiceResponse, SupportsResponse, callback
 from homeassistant.helpers import config_validation as cv
 
 from .commander import Commander
 from .const import DOMAIN
+from .controls import CONTROLS
 from .errors import translated
 from .ess import POWER_RANGE, Decision, Power, Refusal, RefusedError
-from .targets import WHICH_ESS, async_coordinator_of
+from .targets import WHICH_ESS, Right, async_coordinator_of
 
 SERVICE_SET_POWER = "set_power"
 SERVICE_PREVIEW_POWER = "preview_power"
@@ -63,12 +65,19 @@ def _asked(data: dict[str, Any], phases: int) -> Power:
     return Power.total(totals[0] or 0.0, totals[1] or 0.0, phases)
 
 
-async def _async_commander(call: ServiceCall) -> Commander:
-    return (await async_coordinator_of(call)).commander
+SETPOINTS = frozenset(description.key for description in CONTROLS["number"])
+MAY_SET_POWER = Right(keys=SETPOINTS)
+MAY_PREVIEW_POWER = Right(keys=SETPOINTS, policy=POLICY_READ)
+MAY_RELEASE = Right(keys=frozenset({"release_setpoint"}))
+MAY_RESET_ERROR = Right(keys=frozenset({"reset_error"}))
+
+
+async def _async_commander(call: ServiceCall, right: Right) -> Commander:
+    return (await async_coordinator_of(call, right)).commander
 
 
 async def _async_set_power(call: ServiceCall) -> ServiceResponse:
-    commander = await _async_commander(call)
+    commander = await _async_commander(call, MAY_SET_POWER)
     with translated():
         asked = _asked(call.data, commander.controller.phases)
         decision = await commander.async_set_power(asked, call.context, call.data.get(ATTR_DURATION))
@@ -77,7 +86,7 @@ async def _async_set_power(call: ServiceCall) -> ServiceResponse:
 
 
 async def _async_preview_power(call: ServiceCall) -> ServiceResponse:
-    commander = await _async_commander(call)
+    commander = await _async_commander(call, MAY_PREVIEW_POWER)
     with translated():
         asked = _asked(call.data, commander.controller.phases)
         return _answer(asked, await commander.async_preview(asked))
@@ -98,13 +107,13 @@ def _answer(asked: Power, decision: Decision) -> dict[str, Any]:
 
 
 async def _async_release(call: ServiceCall) -> None:
-    commander = await _async_commander(call)
+    commander = await _async_commander(call, MAY_RELEASE)
     with translated():
         await commander.async_release(call.context)
 
 
 async def _async_reset_error(call: ServiceCall) -> None:
-    commander = await _async_commander(call)
+    commander = await _async_commander(call, MAY_RESET_ERROR)
     with translated():
         await commander.async_reset_error(forced=call.data[ATTR_FORCE], context=call.context)
 
