@@ -9,13 +9,16 @@ from homeassistant.components.sensor.const import DEVICE_CLASS_STATE_CLASSES, DE
 from homeassistant.const import STATE_OFF, STATE_ON, STATE_UNKNOWN, Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import ServiceValidationError
-from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers import device_registry as dr, entity_registry as er
 from modbus_connection.mock import MockModbusUnit
-from pytest_homeassistant_custom_component.common import MockConfigEntry, snapshot_platform
+from pytest_homeassistant_custom_component.common import MockConfigEntry
 from syrupy.assertion import SnapshotAssertion
 
+from custom_components.refu_ess.const import DOMAIN
+from custom_components.refu_ess.controls import CONTROLS
 from custom_components.refu_ess.describe import BINARY_SENSORS, SENSORS, RefuEssBinarySensorDescription
 from custom_components.refu_ess.ess import Severity
+from custom_components.refu_ess.options import SETPOINTS_PER_PHASE, SETPOINTS_TOTAL
 
 from .test_init import poll, state
 
@@ -38,21 +41,76 @@ def everything_enabled() -> Iterator[None]:
         yield
 
 
-@pytest.mark.usefixtures("everything_enabled", "link")
-@pytest.mark.parametrize("platform", list(ENABLED_BY_DEFAULT))
+async def enable_everything(
+    hass: HomeAssistant, entry: MockConfigEntry, entity_registry: er.EntityRegistry
+) -> dict[str, bool]:
+    """Enable what is off by default; returns by entity id whether it was on."""
+    enabled = {}
+    for one in er.async_entries_for_config_entry(entity_registry, entry.entry_id):
+        enabled[one.entity_id] = one.disabled_by is None
+        entity_registry.async_update_entity(one.entity_id, disabled_by=None)
+    assert await hass.config_entries.async_reload(entry.entry_id)
+    await hass.async_block_till_done()
+    return enabled
+
+
 async def test_every_entity(
+    hass: HomeAssistant,
+    loaded: MockConfigEntry,
+    entity_registry: er.EntityRegistry,
+    device_registry: dr.DeviceRegistry,
+    snapshot: SnapshotAssertion,
+) -> None:
+    """Every entity is as it was, unless the change is meant: one line each, `-` for what it does not have."""
+    enabled = await enable_everything(hass, loaded, entity_registry)
+    rows: dict[str, list[str]] = {}
+    for one in er.async_entries_for_config_entry(entity_registry, loaded.entry_id):
+        device = device_registry.async_get(one.device_id or "")
+        found = hass.states.get(one.entity_id)
+        assert device is not None
+        assert found is not None
+        cells = (
+            one.unique_id.removeprefix(f"{loaded.entry_id}_"),
+            one.original_name,
+            device.name,
+            one.original_device_class,
+            one.unit_of_measurement,
+            (one.capabilities or {}).get("state_class"),
+            one.entity_category,
+            "on" if enabled[one.entity_id] else "off",
+            found.state,
+        )
+        rows.setdefault(one.domain, []).append(" | ".join("-" if cell is None else str(cell) for cell in cells))
+    assert rows.keys() == set(ENABLED_BY_DEFAULT)
+    for platform, lines in sorted(rows.items()):
+        assert sorted(lines) == snapshot(name=platform)
+
+
+@pytest.mark.usefixtures("link")
+@pytest.mark.parametrize(
+    ("platform", "registers"),
+    [*((platform, SETPOINTS_TOTAL) for platform in CONTROLS), ("number", SETPOINTS_PER_PHASE)],
+)
+async def test_control_entities(
     hass: HomeAssistant,
     entry: MockConfigEntry,
     entity_registry: er.EntityRegistry,
     snapshot: SnapshotAssertion,
-    platform: Platform,
+    platform: str,
+    registers: str,
 ) -> None:
-    """Every entity is as it was, unless the change is meant."""
+    """What commands the device is as it was to the last attribute."""
     entry.add_to_hass(hass)
-    with patch("custom_components.refu_ess.PLATFORMS", [platform]):
-        assert await hass.config_entries.async_setup(entry.entry_id)
-        await hass.async_block_till_done()
-    await snapshot_platform(hass, entity_registry, snapshot, entry.entry_id)
+    hass.config_entries.async_update_entry(entry, options={"setpoint_registers": registers})
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+    phases = 3 if registers == SETPOINTS_PER_PHASE else 1
+    for description in sorted(CONTROLS[platform], key=lambda one: one.key):
+        if getattr(description, "phases", phases) == phases:
+            entity_id = entity_registry.async_get_entity_id(platform, DOMAIN, f"refu_{description.key}")
+            assert entity_id is not None
+            assert entity_registry.async_get(entity_id) == snapshot(name=f"{description.key}-entry")
+            assert hass.states.get(entity_id) == snapshot(name=f"{description.key}-state")
 
 
 async def test_enabled_by_default(
