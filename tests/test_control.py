@@ -91,9 +91,9 @@ async def test_charge_from_the_interface(
 ) -> None:
     """A number charges at 20 kW, is sent every second, shows what the device holds, and zero ends it."""
     assert written == []
-    await set_number(hass, NUMBER, -20_000)
+    await set_number(hass, NUMBER, -20)
     assert written[:2] == [(0x203, [0xFF38]), (0x207, [0])]
-    assert state(hass, NUMBER) == "-20000"
+    assert state(hass, NUMBER) == "-20.0"
     assert state(hass, "sensor.refu_ess_applied_active_power") == "-20.0"
     assert state(hass, LIMIT) == "none"
     written.clear()
@@ -101,11 +101,73 @@ async def test_charge_from_the_interface(
     assert written == [(0x203, [0xFF38])] * 5
     await set_number(hass, NUMBER, 0)
     assert written[-2:] == ZERO
-    assert state(hass, NUMBER) == "0"
+    assert state(hass, NUMBER) == "0.0"
     assert state(hass, LIMIT) == "nothing_asked"
     written.clear()
     await seconds(hass, freezer, 60)
     assert written == []
+
+
+@pytest.mark.parametrize(
+    ("kw", "word"),
+    [
+        pytest.param(2.3, 23, id="not-exact-in-binary"),
+        pytest.param(-0.3, 0x10000 - 3, id="small-charge"),
+        pytest.param(20.05, 200, id="finer-than-the-register"),
+    ],
+)
+@pytest.mark.usefixtures("ready")
+async def test_setpoint_in_kw(hass: HomeAssistant, written: list[tuple[int, list[int]]], kw: float, word: int) -> None:
+    """A setpoint has the unit of the power sensors, and is rounded to the 100 W of its register towards zero."""
+    unit = hass.states.get("sensor.refu_ess_active_power").attributes["unit_of_measurement"]  # type: ignore[union-attr]
+    assert hass.states.get(NUMBER).attributes["unit_of_measurement"] == unit == "kW"  # type: ignore[union-attr]
+    await set_number(hass, NUMBER, kw)
+    assert written[0] == (0x203, [word])
+
+
+@pytest.mark.parametrize("value", [5000, -20_000, float("nan")])
+@pytest.mark.usefixtures("ready")
+async def test_setpoint_out_of_range(hass: HomeAssistant, written: list[object], value: float) -> None:
+    """A setpoint in W is beyond the range in kW and refused with that range, as is what is no number."""
+    with pytest.raises(ServiceValidationError, match="100") as refused:
+        await set_number(hass, NUMBER, value)
+    assert refused.value.translation_key in {"out_of_range", "out_of_range_power"}
+    assert written == []
+
+
+@pytest.mark.usefixtures("link")
+async def test_setpoint_registered_in_watts(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    unit: MockModbusUnit,
+    written: list[tuple[int, list[int]]],
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """An ESS that was set up by release 0.1.0 keeps W, until the user chooses otherwise."""
+    unit.holding[0x203] = 0
+    registry = er.async_get(hass)
+    entry.add_to_hass(hass)
+    old = registry.async_get_or_create(
+        "number",
+        DOMAIN,
+        f"{entry.entry_id}_active_power_setpoint",
+        config_entry=entry,
+        unit_of_measurement="W",
+        suggested_object_id="old",
+    )
+    hass.config_entries.async_update_entry(entry, options=QUICK)
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await seconds(hass, freezer, 11)
+    await set_number(hass, old.entity_id, -20_000)
+    assert written[0] == (0x203, [0xFF38])
+    shown = hass.states.get(old.entity_id)
+    assert shown is not None
+    assert (float(shown.state), shown.attributes["unit_of_measurement"]) == (-20_000, "W")
+    assert (shown.attributes["min"], shown.attributes["max"]) == (-100_000, 100_000)
+    registry.async_update_entity_options(old.entity_id, "number", {"unit_of_measurement": "kW"})
+    await hass.config_entries.async_reload(entry.entry_id)
+    await seconds(hass, freezer, 11)
+    assert hass.states.get(old.entity_id).attributes["unit_of_measurement"] == "kW"  # type: ignore[union-attr]
 
 
 @pytest.mark.usefixtures("ready")
@@ -180,7 +242,7 @@ async def test_refused_aloud(
     unit.input[0x100] = 3
     await ready.runtime_data.async_refresh()
     with pytest.raises(ServiceValidationError) as refused:
-        await set_number(hass, NUMBER, -20_000)
+        await set_number(hass, NUMBER, -20)
     assert refused.value.translation_key == "refused_system_state"
     assert written == []
 
@@ -190,11 +252,11 @@ async def test_writing_refused_by_the_device(hass: HomeAssistant, ready: MockCon
     issues = ir.async_get(hass)
     unit.fail_write(0x203, ServerDeviceFailureError())
     with pytest.raises(HomeAssistantError) as failed:
-        await set_number(hass, NUMBER, -20_000)
+        await set_number(hass, NUMBER, -20)
     assert failed.value.translation_key == "write_failed"
     assert issues.async_get_issue(DOMAIN, "write_failed_refu")
     unit.fail_write(0x203, None)
-    await set_number(hass, NUMBER, -20_000)
+    await set_number(hass, NUMBER, -20)
     assert issues.async_get_issue(DOMAIN, "write_failed_refu") is None
 
 
@@ -206,7 +268,7 @@ async def test_foreign_writer(
     written: list[object],
 ) -> None:
     """A setpoint of another system, seen over 5 s, ends the lease with an issue, and nothing is written after that."""
-    await set_number(hass, NUMBER, -20_000)
+    await set_number(hass, NUMBER, -20)
     unit.on_write(lambda _: unit.holding.update({0x203: 77}))
     await seconds(hass, freezer, 8)
     issue = ir.async_get(hass).async_get_issue(DOMAIN, "foreign_writer_refu")
@@ -221,7 +283,7 @@ async def test_other_setpoints(hass: HomeAssistant, ready: MockConfigEntry, unit
     """Setpoints of the unused set are reported, and power is refused."""
     unit.holding[0x205] = 10  # not seen yet, but a command looks first
     with pytest.raises(ServiceValidationError) as refused:
-        await set_number(hass, NUMBER, -20_000)
+        await set_number(hass, NUMBER, -20)
     assert refused.value.translation_key == "refused_other_setpoints"
     await ready.runtime_data.async_refresh()
     assert ir.async_get(hass).async_get_issue(DOMAIN, "other_setpoints_refu")
@@ -232,7 +294,7 @@ async def test_every_way_out_writes_zero(
     hass: HomeAssistant, ready: MockConfigEntry, written: list[object], way: str
 ) -> None:
     """Every way out ends with zero, and nothing follows it."""
-    await set_number(hass, NUMBER, -20_000)
+    await set_number(hass, NUMBER, -20)
     written.clear()
     match way:
         case "unload":
@@ -361,7 +423,7 @@ async def test_memory_while_a_lease_is_held(
     hass: HomeAssistant, ready: MockConfigEntry, hass_storage: dict[str, Any], freezer: FrozenDateTimeFactory
 ) -> None:
     """The debt is on disk while power is held, for a crash to find, and gone when zero is delivered."""
-    await set_number(hass, NUMBER, -20_000)
+    await set_number(hass, NUMBER, -20)
     kept = hass_storage[f"{DOMAIN}.{ready.entry_id}"]["data"]
     assert kept["zero"]["lower"] == [-20_000, 0]
     await call(hass, "release")
@@ -453,7 +515,7 @@ async def test_error_reset_that_does_not_read_back(
 @pytest.mark.usefixtures("ready")
 async def test_release_button(hass: HomeAssistant, written: list[object]) -> None:
     """The button ends the lease."""
-    await set_number(hass, NUMBER, 20_000)
+    await set_number(hass, NUMBER, 20)
     await call(hass, "button.press", entity_id="button.refu_ess_release_setpoint")
     assert written[-2:] == ZERO
 
@@ -500,8 +562,10 @@ async def test_per_phase(
     await hass.async_block_till_done()
     await seconds(hass, freezer, 11)
     assert hass.states.get(NUMBER) is None  # its registers are no longer in use
-    await set_number(hass, "number.refu_ess_active_power_setpoint_l2", 5000)
-    await set_number(hass, "number.refu_ess_reactive_power_setpoint_l3", -300)
+    highest = hass.states.get("number.refu_ess_active_power_setpoint_l2").attributes["max"]  # type: ignore[union-attr]
+    assert highest == 33.3  # a third, to the resolution
+    await set_number(hass, "number.refu_ess_active_power_setpoint_l2", 5)
+    await set_number(hass, "number.refu_ess_reactive_power_setpoint_l3", -0.3)
     assert written[-2:] == [(0x204, [0, 50, 0]), (0x208, [0, 0, 0x10000 - 3])]
     answer = await call(hass, "set_power", respond=True, active_power_l1=1000, active_power_l3=-2000)
     assert answer["applied"]["active_power_phases"] == [1000, 0, -2000]
@@ -541,7 +605,7 @@ async def test_lost_device_with_a_lease(
     freezer: FrozenDateTimeFactory,
 ) -> None:
     """A device that is lost while commanded gets its zero when it is back, and nothing else."""
-    await set_number(hass, NUMBER, -20_000)
+    await set_number(hass, NUMBER, -20)
     unit.fail_requests(ModbusConnectionError("gone"))
     await seconds(hass, freezer, 20)
     assert state(hass, LIMIT) == "zero_owed"
@@ -613,7 +677,7 @@ async def test_polls_slowly_without_a_lease(
     hass: HomeAssistant, ready: MockConfigEntry, unit: MockModbusUnit, freezer: FrozenDateTimeFactory
 ) -> None:
     """A poll a second is only for what is held or owed, and a while after it."""
-    await set_number(hass, NUMBER, -20_000)
+    await set_number(hass, NUMBER, -20)
     unit.read_events.clear()
     await seconds(hass, freezer, 5)
     assert len([one for one in unit.read_events if one.address == 0x100]) >= 5
@@ -642,15 +706,15 @@ async def test_command_costs_few_requests(
     hass: HomeAssistant, ready: MockConfigEntry, unit: MockModbusUnit, freezer: FrozenDateTimeFactory
 ) -> None:
     """One read of what is stale, the write, one read-back."""
-    await set_number(hass, NUMBER, -20_000)
+    await set_number(hass, NUMBER, -20)
     await seconds(hass, freezer, 1)
     unit.read_events.clear()
-    await set_number(hass, NUMBER, -10_000)
+    await set_number(hass, NUMBER, -10)
     assert [one.address for one in unit.read_events] == [0x203, 0x207]  # nothing was stale
     await call(hass, "release")
     await seconds(hass, freezer, 65)
     unit.read_events.clear()
-    await set_number(hass, NUMBER, -20_000)
+    await set_number(hass, NUMBER, -20)
     assert len(unit.read_events) <= 2 + 5 + 2  # both input blocks, five pieces of settings, and the readback
 
 
@@ -708,7 +772,7 @@ async def test_guard_that_acted_meanwhile_ends_the_setpoint(
 ) -> None:
     """What it did while Home Assistant hung is reported, zero is written, and the next command works."""
     guard = ready.runtime_data.commander.controller.guard
-    await set_number(hass, NUMBER, -20_000)
+    await set_number(hass, NUMBER, -20)
     report = GuardReport(reason=Reason.SILENT, outcome=Outcome.ZERO_WRITTEN, at=1.0, tries=1, seconds=0.5)
     guard._acted = report
     guard._on_acted(report)
@@ -718,18 +782,18 @@ async def test_guard_that_acted_meanwhile_ends_the_setpoint(
     await seconds(hass, freezer, 3)
     assert written[-2:] == ZERO
     assert hass.states.get("event.refu_ess_commands").attributes["reason"] == "guard_acted"  # type: ignore[union-attr]
-    await set_number(hass, NUMBER, -20_000)
+    await set_number(hass, NUMBER, -20)
 
 
 async def test_guard_is_optional(
     hass: HomeAssistant, ready: MockConfigEntry, guard_started: AsyncMock, written: list[object]
 ) -> None:
     """It is started before power is sent, unless the option turns it off; without it an issue warns."""
-    await set_number(hass, NUMBER, -20_000)
+    await set_number(hass, NUMBER, -20)
     guard_started.assert_awaited()
     await call(hass, "release")
     guard_started.return_value = False
-    await set_number(hass, NUMBER, -20_000)
+    await set_number(hass, NUMBER, -20)
     issues = ir.async_get(hass)
     assert issues.async_get_issue(DOMAIN, "guard_missing_refu")
     guard_started.reset_mock()
@@ -748,7 +812,7 @@ async def test_zero_that_cannot_be_written_survives_removal_as_an_issue(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The device may still hold power, and nothing else would say so."""
-    await set_number(hass, NUMBER, -20_000)
+    await set_number(hass, NUMBER, -20)
     unit.fail_requests(ModbusConnectionError("gone"))
     removal = hass.async_create_task(hass.config_entries.async_remove(ready.entry_id))
     await seconds(hass, freezer, 3, wait=False)

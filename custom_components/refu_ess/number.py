@@ -4,9 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import override
 
-from homeassistant.components.number import NumberDeviceClass, NumberEntity, NumberEntityDescription, NumberMode
-from homeassistant.const import EntityCategory, UnitOfPower, UnitOfReactivePower
+from homeassistant.components.number import (
+    DOMAIN as NUMBER_DOMAIN,
+    NumberDeviceClass,
+    NumberEntity,
+    NumberEntityDescription,
+    NumberMode,
+)
+from homeassistant.const import CONF_UNIT_OF_MEASUREMENT, EntityCategory, UnitOfPower, UnitOfReactivePower
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .coordinator import RefuEssConfigEntry
@@ -14,9 +21,13 @@ from .describe import NUMBERS, Placed, RefuEssNumberDescription
 from .entity import RefuEssEntity, Shown
 from .errors import translated
 from .ess import INPUT_BLOCKS, Part, Power
+from .ess.setpoint import STEP
 
 PARALLEL_UPDATES = 1
 SUFFIXES = {1: ("",), 3: ("_l1", "_l2", "_l3")}
+KILO = 1000
+UNITS_BEFORE = {UnitOfPower.WATT, UnitOfReactivePower.VOLT_AMPERE_REACTIVE}
+"""Units of the setpoints in release 0.1.0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +49,8 @@ def _active(key: str, phases: int, index: int) -> SetpointDescription:
         key=key,
         translation_key=key,
         device_class=NumberDeviceClass.POWER,
-        native_unit_of_measurement=UnitOfPower.WATT,
-        native_step=100,
+        native_unit_of_measurement=UnitOfPower.KILO_WATT,
+        native_step=STEP / KILO,
         mode=NumberMode.BOX,  # with a small apparent power limit it would be a slider
         phases=phases,
         value_fn=lambda power: power.active_w[index],
@@ -58,7 +69,7 @@ def _reactive(key: str, phases: int, index: int) -> SetpointDescription:
     return replace(
         _active(key, phases, index),
         device_class=NumberDeviceClass.REACTIVE_POWER,
-        native_unit_of_measurement=UnitOfReactivePower.VOLT_AMPERE_REACTIVE,
+        native_unit_of_measurement=UnitOfReactivePower.KILO_VOLT_AMPERE_REACTIVE,
         value_fn=lambda power: power.reactive_var[index],
         set_fn=lambda power, value: replace(power, reactive_var=_replaced(power.reactive_var, index, value)),
     )
@@ -78,6 +89,7 @@ async def async_setup_entry(
     """Add the configured channels and the setpoints in use."""
     coordinator = entry.runtime_data
     controller = coordinator.commander.controller
+    _keep_units(hass, entry)
     async_add_entities(RefuEssNumber(coordinator, description) for description in NUMBERS)
     if not controller.read_only:
         async_add_entities(
@@ -85,6 +97,16 @@ async def async_setup_entry(
             for description in SETPOINTS
             if description.phases == controller.phases
         )
+
+
+def _keep_units(hass: HomeAssistant, entry: RefuEssConfigEntry) -> None:
+    """Keep W and var for setpoints that were registered with them: automations that exist give their numbers so."""
+    registry = er.async_get(hass)
+    keys = {f"{entry.entry_id}_{description.key}" for description in SETPOINTS}
+    for known in er.async_entries_for_config_entry(registry, entry.entry_id):
+        if known.unique_id in keys and known.unit_of_measurement in UNITS_BEFORE:
+            options = {**known.options.get(NUMBER_DOMAIN, {}), CONF_UNIT_OF_MEASUREMENT: known.unit_of_measurement}
+            registry.async_update_entity_options(known.entity_id, NUMBER_DOMAIN, options)
 
 
 class RefuEssNumber(RefuEssEntity, NumberEntity):
@@ -109,7 +131,7 @@ class RefuEssNumber(RefuEssEntity, NumberEntity):
 
 
 class RefuEssSetpoint(RefuEssEntity, NumberEntity):
-    """A setpoint as the device holds it, unknown if it cannot be read.
+    """A setpoint as the device holds it, in kW or kvar as the sensors of power, unknown if it cannot be read.
 
     Setting one takes or changes the lease; zero for all of them releases it.
     """
@@ -125,7 +147,8 @@ class RefuEssSetpoint(RefuEssEntity, NumberEntity):
     @property
     @override
     def native_max_value(self) -> float:
-        return self.coordinator.commander.controller.settings.apparent_limit_va // self.entity_description.phases
+        limit_va = self.coordinator.commander.controller.settings.apparent_limit_va / self.entity_description.phases
+        return limit_va // STEP * STEP / KILO
 
     @property
     @override
@@ -141,12 +164,13 @@ class RefuEssSetpoint(RefuEssEntity, NumberEntity):
         controller = self.coordinator.commander.controller
         held = controller.held
         return Shown(
-            controller.device.available(INPUT_BLOCKS), None if held is None else self.entity_description.value_fn(held)
+            controller.device.available(INPUT_BLOCKS),
+            None if held is None else self.entity_description.value_fn(held) / KILO,
         )
 
     @override
     async def async_set_native_value(self, value: float) -> None:
         with translated():
             await self.coordinator.commander.async_change_power(
-                lambda power: self.entity_description.set_fn(power, value), self._context
+                lambda power: self.entity_description.set_fn(power, round(value * KILO, 3)), self._context
             )

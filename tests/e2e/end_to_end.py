@@ -55,7 +55,7 @@ class Bench:
 
     def command(self, ids: dict[str, str], watts: int) -> None:
         """Set the active power, and wait until the device has it."""
-        self.ha.call("number.set_value", {"entity_id": ids["active_power_setpoint"], "value": watts})
+        self.ha.call("number.set_value", {"entity_id": ids["active_power_setpoint"], "value": watts / 1000})
         until(lambda: self.simulator.control(do="state")["setpoint"] == watts, PATIENCE_SECONDS, f"setpoint {watts} W")
 
     def writes_in(self, seconds: float) -> int:
