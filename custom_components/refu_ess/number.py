@@ -20,8 +20,7 @@ from .coordinator import RefuEssConfigEntry
 from .describe import NUMBERS, Placed, RefuEssNumberDescription
 from .entity import RefuEssEntity, Shown
 from .errors import translated
-from .ess import INPUT_BLOCKS, Part, Power
-from .ess.setpoint import STEP
+from .ess import INPUT_BLOCKS, STEP, Part, Power
 
 PARALLEL_UPDATES = 1
 SUFFIXES = {1: ("",), 3: ("_l1", "_l2", "_l3")}

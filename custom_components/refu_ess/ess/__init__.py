@@ -36,7 +36,7 @@ from .power import Decision, Settings as ControlSettings
 from .probe import Doubt, Finding, async_probe
 from .record import Record
 from .refusal import Failure, OutOfRangeError, Refusal, RefusedError, WriteFailedError
-from .setpoint import Power
+from .setpoint import STEP, Power
 from .site import MAXIMUM_BATTERY_GROUPS, Site
 from .soc_protection import SocSettings
 
@@ -60,6 +60,7 @@ __all__ = [
     "REGISTER_CHANNELS",
     "SETTING_BLOCKS",
     "SITE_RANGES",
+    "STEP",
     "ActiveAlarm",
     "AlarmChange",
     "AlarmLog",
