@@ -20,6 +20,45 @@ from custom_components.refu_ess.const import (
     TRANSPORT_TCP,
 )
 
+from .registers import (
+    ACTIVE_POWER,
+    ACTIVE_POWER_L1,
+    ACTIVE_POWER_L2,
+    ACTIVE_POWER_L3,
+    ACTIVE_SETPOINT,
+    ALLOWED_CHARGE,
+    ALLOWED_CHARGE_CURRENT,
+    ALLOWED_DISCHARGE,
+    ALLOWED_DISCHARGE_CURRENT,
+    BATTERY_CURRENT,
+    BATTERY_CURRENT_PCS,
+    BATTERY_OPERATION,
+    BATTERY_POWER,
+    BATTERY_STATE,
+    BATTERY_VOLTAGE,
+    BATTERY_VOLTAGE_PCS,
+    CHARGE_ENERGY,
+    COMMUNICATION,
+    CURRENT,
+    CURRENT_L1,
+    CURRENT_L2,
+    CURRENT_L3,
+    DCDC_STATUS,
+    DISCHARGE_ENERGY,
+    DISCHARGE_ENERGY_HIGH,
+    HIGHEST_TEMPERATURE,
+    HIGHEST_VOLTAGE,
+    INVERTER_STATUS,
+    LOWEST_TEMPERATURE,
+    LOWEST_VOLTAGE,
+    PCS_ALLOWED_CHARGE,
+    PCS_ALLOWED_DISCHARGE,
+    SOC,
+    SYSTEM_ERROR_1,
+    SYSTEM_STATE,
+    WORK_STATE,
+)
+
 HOST = "192.0.2.10"
 TCP_DATA = {
     CONF_TRANSPORT: TRANSPORT_TCP,
@@ -31,40 +70,40 @@ TCP_DATA = {
 
 # A healthy system that discharges 25 kW, in raw words typed from the device's documentation.
 RUNNING_INPUT = {
-    0x100: 4,  # SystemState Start
-    0x101: 0b110_0000_0000,  # BMS ready, TREX ready
-    0x102: 0b1_0111,  # all but CAN timeout
-    0x103: 0b0111_1100_0000_0111,  # documented layout: Mains OK, relays, power mode, enabled, ready
-    0x105: 0b10_0000_0111,
-    0x107: 326,
-    0x108: 7660,
-    0x109: 361,
-    0x10A: 120,
-    0x10B: 120,
-    0x10C: 121,
-    0x10D: 250,
-    0x10E: 83,
-    0x10F: 83,
-    0x110: 84,
-    0x11A: 1000,
-    0x11B: 1000,
-    0x11C: 3,
-    0x11E: 7680,
-    0x11F: 326,
-    0x120: 250,
-    0x121: 62,
-    0x122: 1300,
-    0x123: 1300,
-    0x124: 950,
-    0x125: 1000,
-    0x126: 12_345,
-    0x128: 0x86A0,  # 100 000 kWh over two words, low word first
-    0x129: 1,
-    0x12A: 0b1111,
-    0x12B: 3320,
-    0x12C: 3301,
-    0x12D: 24,
-    0x12E: 0xFFFE,  # -2 degrees
+    SYSTEM_STATE: 4,  # SystemState Start
+    SYSTEM_ERROR_1: 0b110_0000_0000,  # BMS ready, TREX ready
+    COMMUNICATION: 0b1_0111,  # all but CAN timeout
+    INVERTER_STATUS: 0b0111_1100_0000_0111,  # documented layout: Mains OK, relays, power mode, enabled, ready
+    DCDC_STATUS: 0b10_0000_0111,
+    BATTERY_CURRENT_PCS: 326,
+    BATTERY_VOLTAGE_PCS: 7660,
+    CURRENT: 361,
+    CURRENT_L1: 120,
+    CURRENT_L2: 120,
+    CURRENT_L3: 121,
+    ACTIVE_POWER: 250,
+    ACTIVE_POWER_L1: 83,
+    ACTIVE_POWER_L2: 83,
+    ACTIVE_POWER_L3: 84,
+    PCS_ALLOWED_CHARGE: 1000,
+    PCS_ALLOWED_DISCHARGE: 1000,
+    BATTERY_STATE: 3,
+    BATTERY_VOLTAGE: 7680,
+    BATTERY_CURRENT: 326,
+    BATTERY_POWER: 250,
+    SOC: 62,
+    ALLOWED_CHARGE_CURRENT: 1300,
+    ALLOWED_DISCHARGE_CURRENT: 1300,
+    ALLOWED_CHARGE: 950,
+    ALLOWED_DISCHARGE: 1000,
+    CHARGE_ENERGY: 12_345,
+    DISCHARGE_ENERGY: 0x86A0,  # 100 000 kWh over two words, low word first
+    DISCHARGE_ENERGY_HIGH: 1,
+    BATTERY_OPERATION: 0b1111,
+    HIGHEST_VOLTAGE: 3320,
+    LOWEST_VOLTAGE: 3301,
+    HIGHEST_TEMPERATURE: 24,
+    LOWEST_TEMPERATURE: 0xFFFE,  # -2 degrees
 }
 
 
@@ -106,7 +145,7 @@ def unit(connection: MockModbusConnection) -> MockModbusUnit:
     """A healthy ESS that discharges 25 kW."""
     unit = connection.for_unit(1)
     unit.input.update(RUNNING_INPUT)
-    unit.holding.update({0x200: 1, 0x203: 250})
+    unit.holding.update({WORK_STATE: 1, ACTIVE_SETPOINT: 250})
     return unit
 
 

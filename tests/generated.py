@@ -14,6 +14,8 @@ from custom_components.refu_ess.describe import (
     NUMBERS,
     SENSORS,
     Placed,
+    RefuEssNumberDescription,
+    RefuEssSensorDescription,
     alarm_names,
     english_entities,
     icons,
@@ -114,7 +116,8 @@ def _enabled(description: Placed) -> str:
 def _channel_rows() -> Iterator[str]:
     yield _row("Entity", "Part", "Channel", "Register", "Unit", "Default")
     yield _row(*["---"] * 6)
-    for description in (*SENSORS, *NUMBERS):
+    described: tuple[RefuEssSensorDescription | RefuEssNumberDescription, ...] = (*SENSORS, *NUMBERS)
+    for description in described:
         entry = description.entry
         yield _row(
             entry.channel.name,

@@ -9,15 +9,19 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import modbus_connection
 from modbus_connection.pymodbus import ModbusConnection
 
-# At the end of the path: the integration's `select` would hide the standard library's.
-sys.path.append(str(Path(__file__).parents[1] / "custom_components" / "refu_ess"))
-from ess.guardian import Guardian, GuardLink
-from ess.settings import PhaseSetpoints, TotalSetpoints
+if TYPE_CHECKING:
+    from custom_components.refu_ess.ess.guardian import Guardian, GuardLink
+    from custom_components.refu_ess.ess.settings import PhaseSetpoints, TotalSetpoints
+else:
+    # At the end of the path: the integration's `select` would hide the standard library's.
+    sys.path.append(str(Path(__file__).parents[1] / "custom_components" / "refu_ess"))
+    from ess.guardian import Guardian, GuardLink
+    from ess.settings import PhaseSetpoints, TotalSetpoints
 
 MINUS_20_KW = 0x10000 - 200
 BEAT_S = 0.1

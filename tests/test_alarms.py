@@ -21,27 +21,17 @@ from custom_components.refu_ess.const import DOMAIN
 from custom_components.refu_ess.diagnostics import async_get_config_entry_diagnostics
 from custom_components.refu_ess.ess import ALARMS, Severity
 
+from .bits import GROUP_3_SILENT, HOT, INVERTER_FAULT, LEAKAGE, SMOKE
 from .conftest import RUNNING_INPUT
-from .test_init import poll, state
+from .helpers import poll, state, switch
+from .registers import BATTERY_BLOCK, INVERTER_STATUS, STATUS_ADDRESSES, SYSTEM_ERROR_1, SYSTEM_STATE
 
 ALARM_EVENT = "event.refu_ess_alarms"
 ACTIVE = "sensor.refu_ess_active_alarms"
 FAULT = "binary_sensor.refu_ess_fault"
 STORE = f"{DOMAIN}.refu.alarms"
 
-SMOKE = (0x140, 7)
-LEAKAGE = (0x140, 11)
-INVERTER_FAULT = (0x103, 3)
-HOT = (0x130, 6)
-
 type Reported = list[dict[str, Any]]
-
-
-def switch(unit: MockModbusUnit, *bits: tuple[int, int], on: bool = True) -> None:
-    """Set or clear bits."""
-    for address, index in bits:
-        word = int(unit.input.get(address, 0))  # type: ignore[arg-type]
-        unit.input[address] = word | 1 << index if on else word & ~(1 << index)
 
 
 def short(reported: Reported) -> list[str]:
@@ -119,8 +109,8 @@ async def test_a_group_and_its_place(
     hass.config_entries.async_update_entry(loaded, options={"inverter_status_layout": "shifted"})
     await hass.config_entries.async_reload(loaded.entry_id)
     reported.clear()
-    switch(unit, (0x138, 2), (0x103, 7))
-    unit.input[0x100] = 3  # at rest nothing speaks against the layout
+    switch(unit, GROUP_3_SILENT, (INVERTER_STATUS, 7))
+    unit.input[SYSTEM_STATE] = 3  # at rest nothing speaks against the layout
     await poll(hass, freezer)
     about = {one["key"]: (one["text"], one["battery_group"], one["word"], one["bit"]) for one in reported}
     text = "CAN communication interruption between battery group and group 3"
@@ -155,7 +145,7 @@ async def test_storm(
     freezer: FrozenDateTimeFactory,
 ) -> None:
     """Single alarms, five at once, flapping, every one, a lost link and a refused block: the events are the changes."""
-    five = [SMOKE, LEAKAGE, INVERTER_FAULT, HOT, (0x101, 0)]
+    five = [SMOKE, LEAKAGE, INVERTER_FAULT, HOT, (SYSTEM_ERROR_1, 0)]
     switch(unit, *five)
     await poll(hass, freezer)
     names = ["fog_alarm", "bms_in_error", "inverter_fault", "stack_serious_leakage", "normal_high_temperature"]
@@ -178,15 +168,15 @@ async def test_storm(
     unit.fail_requests(ModbusTimeoutError("late"))
     await poll(hass, freezer, 3)
     assert state(hass, ALARM_EVENT) == STATE_UNAVAILABLE
-    unit.input.update({address: RUNNING_INPUT.get(address, 0) for address in range(0x100, 0x119)})
+    unit.input.update({address: RUNNING_INPUT.get(address, 0) for address in STATUS_ADDRESSES})
     unit.fail_requests(None)
-    unit.fail_read(0x11A, IllegalDataAddressError(), register_type="input")
+    unit.fail_read(BATTERY_BLOCK, IllegalDataAddressError(), register_type="input")
     await poll(hass, freezer, 3)
     of_status = [entry for entry in ALARMS if entry.block == "status"]
     assert short(reported) == [f"-{entry.key}?" for entry in of_status]
     assert {one["snapshot"]["soc"] for one in reported} == {None}
     reported.clear()
-    unit.fail_read(0x11A, None, register_type="input")
+    unit.fail_read(BATTERY_BLOCK, None, register_type="input")
     switch(unit, HOT, on=False)
     await poll(hass, freezer, 40)
     assert short(reported) == ["-normal_high_temperature?"]
@@ -296,7 +286,7 @@ async def test_action_and_diagnostics(
     await poll(hass, freezer)
     switch(unit, SMOKE, on=False)
     await poll(hass, freezer)
-    unit.fail_read(0x11A, IllegalDataAddressError(), register_type="input")
+    unit.fail_read(BATTERY_BLOCK, IllegalDataAddressError(), register_type="input")
     await poll(hass, freezer)
     found = await ask(hass)
     assert found["complete"] is False
@@ -349,7 +339,7 @@ async def test_one_text_everywhere(
         key: registry.async_get_entity_id(domain, DOMAIN, f"refu_{key}") or ""
         for domain, key in ((Platform.EVENT, "alarms"), (Platform.SENSOR, "active_alarms"))
     }
-    switch(unit, (0x101, 9), on=False)
+    switch(unit, (SYSTEM_ERROR_1, 9), on=False)
     await poll(hass, freezer)
     event, active = hass.states.get(ids["alarms"]), hass.states.get(ids["active_alarms"])
     assert event is not None

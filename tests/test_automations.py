@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,10 @@ from custom_components.refu_ess.const import DOMAIN
 from custom_components.refu_ess.ess import Event as ControlEvent, EventKind
 from custom_components.refu_ess.trigger import TRIGGERS
 
+from .bits import GROUP_3_SILENT, HOT, INVERTER_FAULT, LEAKAGE, SMOKE
 from .generated import INTEGRATION, ROOT
-from .test_alarms import HOT, INVERTER_FAULT, LEAKAGE, SMOKE, switch
-from .test_init import poll
+from .helpers import poll, switch
+from .registers import BATTERY_BLOCK, SOC
 
 OF_ALARMS = {"refu_ess.alarm_raised", "refu_ess.alarm_cleared"}
 OF_COMMANDS = {f"refu_ess.{key}" for key in COMMAND_TRIGGERS}
@@ -112,7 +114,7 @@ async def test_alarms_raised(
 ) -> None:
     """Each alarm is one run, also of bits whose entity is off, and the automation is listed with the device."""
     await automate(hass, when("alarm_raised", ess))
-    switch(unit, SMOKE, LEAKAGE, INVERTER_FAULT, HOT, (0x138, 2))
+    switch(unit, SMOKE, LEAKAGE, INVERTER_FAULT, HOT, GROUP_3_SILENT)
     await poll(hass, freezer)
     keys = [
         "fog_alarm",
@@ -228,7 +230,7 @@ async def test_condition_alarm(
         return (await condition.async_from_config(hass, config)).async_check()
 
     assert await holds() is False
-    switch(unit, INVERTER_FAULT, (0x138, 2))
+    switch(unit, INVERTER_FAULT, GROUP_3_SILENT)
     await poll(hass, freezer)
     assert await holds() is True
     assert await holds(severity=["fault"], category=["inverter"]) is True
@@ -237,7 +239,7 @@ async def test_condition_alarm(
     assert await holds(alarm=["group_3_can_interrupted"]) is True
     assert await holds(alarm=["fog_alarm"]) is False
     assert await holds(behavior="all") is True
-    unit.fail_read(0x11A, IllegalDataAddressError(), register_type="input")
+    unit.fail_read(BATTERY_BLOCK, IllegalDataAddressError(), register_type="input")
     await poll(hass, freezer)
     assert await holds(alarm=["inverter_fault"]) is True
     assert await holds(alarm=["group_3_can_interrupted"]) is False
@@ -297,10 +299,10 @@ async def test_battery_level_of_the_platform(
         "options": {"threshold": threshold},
     }
     await automate(hass, low)
-    unit.input[0x121] = 21
+    unit.input[SOC] = 21
     await poll(hass, freezer)
     assert ran == []
-    unit.input[0x121] = 19
+    unit.input[SOC] = 19
     await poll(hass, freezer)
     assert [one["by"] for one in ran] == ["sensor.refu_ess_battery_state_of_charge"]
 
@@ -325,7 +327,7 @@ def test_described(name: str) -> None:
     """Every trigger and condition is described, with a target of ours, icons, and fields that it understands."""
     described = yaml.safe_load((INTEGRATION / f"{name}.yaml").read_text())
     described = {key: value for key, value in described.items() if not key.startswith(".")}
-    built: dict[str, Any] = {"triggers": dict(TRIGGERS), "conditions": CONDITIONS}[name]
+    built: Mapping[str, Any] = TRIGGERS if name == "triggers" else CONDITIONS
     assert described.keys() == built.keys()
     icons = json.loads((INTEGRATION / "icons.json").read_text())[name]
     assert icons.keys() == built.keys()
@@ -382,7 +384,7 @@ def test_page(path: Path) -> None:
     (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     (one,) = yaml.safe_load(example)[kind]
     assert one.pop(kind.removesuffix("s")) == f"{DOMAIN}.{path.stem}"
-    built: dict[str, Any] = {"triggers": dict(TRIGGERS), "conditions": CONDITIONS}[kind]
+    built: Mapping[str, Any] = TRIGGERS if kind == "triggers" else CONDITIONS
     built[path.stem]._schema(one)
 
 

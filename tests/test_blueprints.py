@@ -20,6 +20,9 @@ from modbus_connection.mock import MockModbusUnit
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_time_changed
 from pytest_homeassistant_custom_component.test_util.aiohttp import AiohttpClientMocker
 
+from .bits import GROUP_3_SILENT, INVERTER_FAULT, SMOKE
+from .helpers import state, switch
+from .registers import ACTIVE_POWER, ACTIVE_SETPOINT
 from .studies import site as study, table
 
 ROOT = Path(__file__).parent.parent
@@ -494,12 +497,12 @@ async def test_record_of_a_utility_meter(
     await automate("peak_record")
 
     async def quarter(kwh: float) -> float:
-        before = float(hass.states.get("sensor.counter").state)  # type: ignore[union-attr]
+        before = float(state(hass, "sensor.counter"))
         await pass_time(hass, freezer, 300, 30)
         show(hass, "sensor.counter", before + kwh, "kWh", **energy)
         await pass_time(hass, freezer, 590, 10)
         await pass_time(hass, freezer, 10)
-        return float(hass.states.get(PEAK).state)  # type: ignore[union-attr]
+        return float(state(hass, PEAK))
 
     await pass_time(hass, freezer, 610, 10)  # until 23:30:10
     assert await quarter(20) == 80
@@ -988,8 +991,8 @@ async def test_the_battery_rests_when_the_automation_is_stuck(
     watts: int,
 ) -> None:
     """The device gets the command; once nothing renews it, it gets zero within the duration."""
-    unit.holding[0x203] = 0
-    unit.input[0x10D] = 0
+    unit.holding[ACTIVE_SETPOINT] = 0
+    unit.input[ACTIVE_POWER] = 0
     entry.add_to_hass(hass)
     hass.config_entries.async_update_entry(entry, options={"start_delay": 0, "ramp_rate": 100})
     assert await hass.config_entries.async_setup(entry.entry_id)
@@ -1000,25 +1003,20 @@ async def test_the_battery_rests_when_the_automation_is_stuck(
     own = {"ess_power": "sensor.refu_ess_active_power"} if name != "charge_window" else {}
     await automate(name, **own, soc="sensor.refu_ess_battery_state_of_charge")
     await pass_time(hass, freezer, 31)
-    assert unit.holding[0x203] == watts // 100 % 0x10000
+    assert unit.holding[ACTIVE_SETPOINT] == watts // 100 % 0x10000
     await hass.services.async_call("automation", "turn_off", {"entity_id": "all"}, blocking=True)
     await pass_time(hass, freezer, 95)
-    assert unit.holding[0x203] == 0
+    assert unit.holding[ACTIVE_SETPOINT] == 0
 
 
 async def set_bits(
     hass: HomeAssistant, freezer: FrozenDateTimeFactory, unit: MockModbusUnit, *bits: tuple[int, int], on: bool = True
 ) -> None:
     """Let the device set or clear these bits of its words, and be read."""
-    for address, bit in bits:
-        word = int(unit.input.get(address, 0))  # type: ignore[arg-type]
-        unit.input[address] = word | 1 << bit if on else word & ~(1 << bit)
+    switch(unit, *bits, on=on)
     await pass_time(hass, freezer, 12)
     for _ in range(10):
         await settle()
-
-
-SMOKE, GROUP_3_SILENT, INVERTER_FAULT = (0x140, 7), (0x138, 2), (0x103, 3)
 
 
 async def test_alarms_of_the_device(

@@ -2,6 +2,7 @@
 
 import json
 import socket
+from collections.abc import Mapping
 from typing import Any
 from unittest.mock import AsyncMock, MagicMock, patch
 
@@ -19,7 +20,7 @@ from modbus_connection import (
     ModbusProtocolError,
     ModbusTimeoutError,
 )
-from modbus_connection.mock import MockModbusUnit
+from modbus_connection.mock import MockModbusUnit, WriteEvent
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.refu_ess.const import DOMAIN
@@ -27,6 +28,8 @@ from custom_components.refu_ess.ess import Doubt
 
 from .conftest import HOST, TCP_DATA
 from .generated import INTEGRATION
+from .helpers import fields
+from .registers import ACTIVE_POWER, SOC, SYSTEM_STATE
 
 TCP_FORM = {"name": "Barn", "host": HOST, "port": 502, "connection": {"unit_id": 1, "share_connection": False}}
 SERIAL_FORM = {
@@ -62,6 +65,13 @@ async def choose(hass: HomeAssistant, transport: str, flow: ConfigFlowResult | N
     return form
 
 
+def placeholders(form: ConfigFlowResult) -> Mapping[str, str]:
+    """Return the placeholders of a form's texts."""
+    found = form["description_placeholders"]
+    assert found is not None
+    return found
+
+
 async def submit(hass: HomeAssistant, form: ConfigFlowResult, answers: dict[str, Any]) -> ConfigFlowResult:
     """Send a form and let what it starts finish."""
     result = await hass.config_entries.flow.async_configure(form["flow_id"], answers)
@@ -73,7 +83,7 @@ async def submit(hass: HomeAssistant, form: ConfigFlowResult, answers: dict[str,
 @pytest.mark.parametrize("transport", ["tcp", "rtu_over_tcp"])
 async def test_address(hass: HomeAssistant, unit: MockModbusUnit, transport: str) -> None:
     """An address that answers becomes an entry, and nothing was written on the way."""
-    written = []
+    written: list[WriteEvent] = []
     unit.on_write(written.append)
     result = await submit(hass, await choose(hass, transport), TCP_FORM)
     assert result["type"] is FlowResultType.CREATE_ENTRY
@@ -154,7 +164,7 @@ async def test_not_a_refu_ess(hass: HomeAssistant, unit: MockModbusUnit) -> None
     unit.input.clear()
     form = await submit(hass, await choose(hass, "tcp"), TCP_FORM)
     assert form["step_id"] == "unusual"
-    assert form["description_placeholders"]["doubts"] == "all registers are zero"
+    assert placeholders(form)["doubts"] == "all registers are zero"
     result = await submit(hass, form, {})
     assert result["type"] is FlowResultType.CREATE_ENTRY
 
@@ -162,11 +172,11 @@ async def test_not_a_refu_ess(hass: HomeAssistant, unit: MockModbusUnit) -> None
 @pytest.mark.usefixtures("link")
 async def test_unknown_readings_are_question_marks(hass: HomeAssistant, unit: MockModbusUnit) -> None:
     """A system state that no source names is shown as unknown."""
-    unit.input[0x100] = 77
+    unit.input[SYSTEM_STATE] = 77
     form = await submit(hass, await choose(hass, "tcp"), TCP_FORM)
     assert form["step_id"] == "unusual"
-    assert form["description_placeholders"]["system_state"] == "?"
-    assert form["description_placeholders"]["doubts"] == "no REFU ESS has this system state"
+    assert placeholders(form)["system_state"] == "?"
+    assert placeholders(form)["doubts"] == "no REFU ESS has this system state"
 
 
 @pytest.mark.usefixtures("link")
@@ -182,14 +192,14 @@ async def test_doubts_are_in_the_language_of_home_assistant(
 ) -> None:
     """The question names every doubt and the system state in words of the language that is set."""
     hass.config.language = language
-    unit.input[0x100] = 3
-    unit.input[0x10D] = 900
-    unit.input[0x121] = 0xFFF0
+    unit.input[SYSTEM_STATE] = 3
+    unit.input[ACTIVE_POWER] = 900
+    unit.input[SOC] = 0xFFF0
     form = await submit(hass, await choose(hass, "tcp"), TCP_FORM)
-    placeholders = form["description_placeholders"]
-    assert placeholders["doubts"].split("; ")[-1] == doubts
-    assert len(placeholders["doubts"].split("; ")) == 2
-    assert placeholders["system_state"] == state
+    named = placeholders(form)["doubts"].split("; ")
+    assert named[-1] == doubts
+    assert len(named) == 2
+    assert placeholders(form)["system_state"] == state
 
 
 @pytest.mark.parametrize("language", ["de", "en"])
@@ -272,10 +282,7 @@ async def test_sharing_is_offered_once(hass: HomeAssistant) -> None:
     with patch("custom_components.refu_ess.connection.async_get_connection_info", return_value=[info]):
         form = await submit(hass, await choose(hass, "tcp"), TCP_FORM)
         assert form["errors"] == {"base": "shared_by_others"}
-        suggested = {
-            str(key): key.description["suggested_value"]
-            for key in form["data_schema"].schema["connection"].schema.schema
-        }
+        suggested = {str(key): key.description["suggested_value"] for key in fields(form)["connection"].schema.schema}
         assert suggested == {"unit_id": 1, "share_connection": True}
         result = await submit(hass, form, TCP_FORM)
     assert result["type"] is FlowResultType.CREATE_ENTRY
@@ -294,7 +301,7 @@ async def test_reconfigure_keeps_every_entity(
     before = identities()
     connection.for_unit(3).input.update(unit.input)
     form = await choose(hass, "serial", await loaded.start_reconfigure_flow(hass))
-    assert "name" not in form["data_schema"].schema
+    assert "name" not in fields(form)
     result = await submit(hass, form, {key: value for key, value in SERIAL_FORM.items() if key != "name"})
     assert result["type"] is FlowResultType.ABORT
     assert result["reason"] == "reconfigure_successful"
@@ -320,11 +327,11 @@ async def test_reconfigure_at_the_same_endpoint(
 async def test_reconfigure_shows_what_is_set(hass: HomeAssistant, loaded: MockConfigEntry) -> None:
     """The form of the present transport is filled in; the others are empty."""
     form = await choose(hass, "tcp", await loaded.start_reconfigure_flow(hass))
-    suggested = {str(key): (key.description or {}).get("suggested_value") for key in form["data_schema"].schema}
+    suggested = {str(key): (key.description or {}).get("suggested_value") for key in fields(form)}
     assert suggested["host"] == HOST
     assert suggested["port"] == 502
     form = await choose(hass, "serial", await loaded.start_reconfigure_flow(hass))
-    assert all(key.description is None for key in form["data_schema"].schema)
+    assert all(key.description is None for key in fields(form))
 
 
 async def test_failed_reconfigure_leaves_the_entry_running(

@@ -18,6 +18,7 @@ from custom_components.refu_ess.ess import GuardLink
 from custom_components.refu_ess.ess.link import GuardedUnit
 
 from .conftest import HOST, TCP_DATA
+from .registers import STATUS_BLOCK, WORK_STATE
 
 SERIAL_DATA = {
     "transport": "serial",
@@ -93,7 +94,7 @@ async def ours(port: int, times: int) -> None:
     unit = GuardedUnit(connection.for_unit(1))
     for _ in range(times):
         with pytest.raises(ModbusError):
-            await unit.read_input_registers(0x100, 1)
+            await unit.read_input_registers(STATUS_BLOCK, 1)
     await connection.close()
 
 
@@ -103,7 +104,7 @@ async def theirs(port: int, times: int) -> None:
     await client.connect()
     for _ in range(times):
         with pytest.raises(ModbusException):
-            await client.read_input_registers(0x200, count=1, device_id=1)
+            await client.read_input_registers(WORK_STATE, count=1, device_id=1)
     client.close()
 
 

@@ -27,18 +27,33 @@ from custom_components.refu_ess.commander import owner_of
 from custom_components.refu_ess.const import DOMAIN
 from custom_components.refu_ess.ess.guard import GuardReport, Outcome, Reason, store_report
 
-from .test_init import state
+from .helpers import state
+from .registers import (
+    ACTIVE_SETPOINT,
+    ACTIVE_SETPOINT_L1,
+    ACTIVE_SETPOINT_L2,
+    ERROR_RESET,
+    OPERATION_MODE,
+    REACTIVE_SETPOINT,
+    REACTIVE_SETPOINT_L1,
+    STATUS_BLOCK,
+    SYSTEM_STATE,
+    WORK_STATE,
+)
 
 NUMBER = "number.refu_ess_active_power_setpoint"
 LIMIT = "sensor.refu_ess_limiting_factor"
 QUICK = {"start_delay": 0, "ramp_rate": 100}
-ZERO = [(0x203, [0]), (0x207, [0])]
+
+type Written = list[tuple[int, list[int]]]
+
+ZERO = [(ACTIVE_SETPOINT, [0]), (REACTIVE_SETPOINT, [0])]
 
 
 @pytest.fixture
-def written(unit: MockModbusUnit) -> list[tuple[int, list[int]]]:
+def written(unit: MockModbusUnit) -> Written:
     """What is written to the device."""
-    found: list[tuple[int, list[int]]] = []
+    found: Written = []
     unit.on_write(lambda event: found.append((event.address, [int(value) for value in event.values])))
     return found
 
@@ -49,11 +64,11 @@ async def ready(
     entry: MockConfigEntry,
     link: object,
     unit: MockModbusUnit,
-    written: list[object],
+    written: Written,
     freezer: FrozenDateTimeFactory,
 ) -> MockConfigEntry:
     """A running system at rest that may be commanded without a ramp."""
-    unit.holding[0x203] = 0
+    unit.holding[ACTIVE_SETPOINT] = 0
     entry.add_to_hass(hass)
     hass.config_entries.async_update_entry(entry, options=QUICK)
     assert await hass.config_entries.async_setup(entry.entry_id)
@@ -87,18 +102,18 @@ async def set_number(hass: HomeAssistant, entity_id: str, value: float) -> None:
 
 @pytest.mark.usefixtures("ready")
 async def test_charge_from_the_interface(
-    hass: HomeAssistant, freezer: FrozenDateTimeFactory, written: list[object], unit: MockModbusUnit
+    hass: HomeAssistant, freezer: FrozenDateTimeFactory, written: Written, unit: MockModbusUnit
 ) -> None:
     """A number charges at 20 kW, is sent every second, shows what the device holds, and zero ends it."""
     assert written == []
     await set_number(hass, NUMBER, -20)
-    assert written[:2] == [(0x203, [0xFF38]), (0x207, [0])]
+    assert written[:2] == [(ACTIVE_SETPOINT, [0xFF38]), (REACTIVE_SETPOINT, [0])]
     assert state(hass, NUMBER) == "-20.0"
     assert state(hass, "sensor.refu_ess_applied_active_power") == "-20.0"
     assert state(hass, LIMIT) == "none"
     written.clear()
     await seconds(hass, freezer, 5)
-    assert written == [(0x203, [0xFF38])] * 5
+    assert written == [(ACTIVE_SETPOINT, [0xFF38])] * 5
     await set_number(hass, NUMBER, 0)
     assert written[-2:] == ZERO
     assert state(hass, NUMBER) == "0.0"
@@ -117,17 +132,17 @@ async def test_charge_from_the_interface(
     ],
 )
 @pytest.mark.usefixtures("ready")
-async def test_setpoint_in_kw(hass: HomeAssistant, written: list[tuple[int, list[int]]], kw: float, word: int) -> None:
+async def test_setpoint_in_kw(hass: HomeAssistant, written: Written, kw: float, word: int) -> None:
     """A setpoint has the unit of the power sensors, and is rounded to the 100 W of its register towards zero."""
     unit = hass.states.get("sensor.refu_ess_active_power").attributes["unit_of_measurement"]  # type: ignore[union-attr]
     assert hass.states.get(NUMBER).attributes["unit_of_measurement"] == unit == "kW"  # type: ignore[union-attr]
     await set_number(hass, NUMBER, kw)
-    assert written[0] == (0x203, [word])
+    assert written[0] == (ACTIVE_SETPOINT, [word])
 
 
 @pytest.mark.parametrize("value", [5000, -20_000, float("nan")])
 @pytest.mark.usefixtures("ready")
-async def test_setpoint_out_of_range(hass: HomeAssistant, written: list[object], value: float) -> None:
+async def test_setpoint_out_of_range(hass: HomeAssistant, written: Written, value: float) -> None:
     """A setpoint in W is beyond the range in kW and refused with that range, as is what is no number."""
     with pytest.raises(ServiceValidationError, match="100") as refused:
         await set_number(hass, NUMBER, value)
@@ -140,11 +155,11 @@ async def test_setpoint_registered_in_watts(
     hass: HomeAssistant,
     entry: MockConfigEntry,
     unit: MockModbusUnit,
-    written: list[tuple[int, list[int]]],
+    written: Written,
     freezer: FrozenDateTimeFactory,
 ) -> None:
     """An ESS that was set up by release 0.1.0 keeps W, until the user chooses otherwise."""
-    unit.holding[0x203] = 0
+    unit.holding[ACTIVE_SETPOINT] = 0
     registry = er.async_get(hass)
     entry.add_to_hass(hass)
     old = registry.async_get_or_create(
@@ -159,7 +174,7 @@ async def test_setpoint_registered_in_watts(
     assert await hass.config_entries.async_setup(entry.entry_id)
     await seconds(hass, freezer, 11)
     await set_number(hass, old.entity_id, -20_000)
-    assert written[0] == (0x203, [0xFF38])
+    assert written[0] == (ACTIVE_SETPOINT, [0xFF38])
     shown = hass.states.get(old.entity_id)
     assert shown is not None
     assert (float(shown.state), shown.attributes["unit_of_measurement"]) == (-20_000, "W")
@@ -171,7 +186,7 @@ async def test_setpoint_registered_in_watts(
 
 
 @pytest.mark.usefixtures("ready")
-async def test_action_with_duration(hass: HomeAssistant, freezer: FrozenDateTimeFactory, written: list[object]) -> None:
+async def test_action_with_duration(hass: HomeAssistant, freezer: FrozenDateTimeFactory, written: Written) -> None:
     """An action answers what is applied and why, and ends after its duration."""
     answer = await call(hass, "set_power", respond=True, active_power=-97_000, duration={"seconds": 30})
     assert answer["applied"]["active_power"] == -95_000
@@ -179,7 +194,7 @@ async def test_action_with_duration(hass: HomeAssistant, freezer: FrozenDateTime
     assert answer["ends_at"] is not None
     assert state(hass, "sensor.refu_ess_setpoint_active_until") == answer["ends_at"]
     await seconds(hass, freezer, 28)
-    assert written[-1] == (0x203, [0x10000 - 950])
+    assert written[-1] == (ACTIVE_SETPOINT, [0x10000 - 950])
     await seconds(hass, freezer, 3)
     assert written[-2:] == ZERO
     event = hass.states.get("event.refu_ess_commands")
@@ -189,7 +204,7 @@ async def test_action_with_duration(hass: HomeAssistant, freezer: FrozenDateTime
 
 
 @pytest.mark.usefixtures("ready")
-async def test_preview(hass: HomeAssistant, written: list[object]) -> None:
+async def test_preview(hass: HomeAssistant, written: Written) -> None:
     """A preview answers the same and writes nothing."""
     answer = await call(hass, "preview_power", respond=True, active_power=-97_000, reactive_power=500)
     assert answer["applied"]["active_power"] == -95_000
@@ -206,9 +221,7 @@ async def test_preview(hass: HomeAssistant, written: list[object]) -> None:
         ({"active_power_l1": 1000}, "refused_phases_not_in_use"),
     ],
 )
-async def test_calls_that_make_no_sense(
-    hass: HomeAssistant, written: list[object], data: dict[str, float], key: str
-) -> None:
+async def test_calls_that_make_no_sense(hass: HomeAssistant, written: Written, data: dict[str, Any], key: str) -> None:
     """A call that does not fit is refused by name."""
     with pytest.raises(ServiceValidationError) as refused:
         await call(hass, "set_power", **data)
@@ -228,7 +241,7 @@ async def test_calls_that_make_no_sense(
         {"active_power": 1000, "nonsense": 1},
     ],
 )
-async def test_values_out_of_range(hass: HomeAssistant, written: list[object], data: dict[str, Any]) -> None:
+async def test_values_out_of_range(hass: HomeAssistant, written: Written, data: dict[str, Any]) -> None:
     """A value outside its range is refused before anything is written."""
     with pytest.raises((vol.Invalid, ServiceValidationError)):
         await call(hass, "set_power", **data)
@@ -236,10 +249,10 @@ async def test_values_out_of_range(hass: HomeAssistant, written: list[object], d
 
 
 async def test_refused_aloud(
-    hass: HomeAssistant, ready: MockConfigEntry, unit: MockModbusUnit, written: list[object]
+    hass: HomeAssistant, ready: MockConfigEntry, unit: MockModbusUnit, written: Written
 ) -> None:
     """A system that does not run refuses with a reason a person can read."""
-    unit.input[0x100] = 3
+    unit.input[SYSTEM_STATE] = 3
     await ready.runtime_data.async_refresh()
     with pytest.raises(ServiceValidationError) as refused:
         await set_number(hass, NUMBER, -20)
@@ -250,12 +263,12 @@ async def test_refused_aloud(
 async def test_writing_refused_by_the_device(hass: HomeAssistant, ready: MockConfigEntry, unit: MockModbusUnit) -> None:
     """A refused write is an error and a repair issue, until a command works."""
     issues = ir.async_get(hass)
-    unit.fail_write(0x203, ServerDeviceFailureError())
+    unit.fail_write(ACTIVE_SETPOINT, ServerDeviceFailureError())
     with pytest.raises(HomeAssistantError) as failed:
         await set_number(hass, NUMBER, -20)
     assert failed.value.translation_key == "write_failed"
     assert issues.async_get_issue(DOMAIN, "write_failed_refu")
-    unit.fail_write(0x203, None)
+    unit.fail_write(ACTIVE_SETPOINT, None)
     await set_number(hass, NUMBER, -20)
     assert issues.async_get_issue(DOMAIN, "write_failed_refu") is None
 
@@ -265,11 +278,11 @@ async def test_foreign_writer(
     ready: MockConfigEntry,
     unit: MockModbusUnit,
     freezer: FrozenDateTimeFactory,
-    written: list[object],
+    written: Written,
 ) -> None:
     """A setpoint of another system, seen over 5 s, ends the lease with an issue, and nothing is written after that."""
     await set_number(hass, NUMBER, -20)
-    unit.on_write(lambda _: unit.holding.update({0x203: 77}))
+    unit.on_write(lambda _: unit.holding.update({ACTIVE_SETPOINT: 77}))
     await seconds(hass, freezer, 8)
     issue = ir.async_get(hass).async_get_issue(DOMAIN, "foreign_writer_refu")
     assert issue is not None
@@ -281,7 +294,7 @@ async def test_foreign_writer(
 
 async def test_other_setpoints(hass: HomeAssistant, ready: MockConfigEntry, unit: MockModbusUnit) -> None:
     """Setpoints of the unused set are reported, and power is refused."""
-    unit.holding[0x205] = 10  # not seen yet, but a command looks first
+    unit.holding[ACTIVE_SETPOINT_L2] = 10  # not seen yet, but a command looks first
     with pytest.raises(ServiceValidationError) as refused:
         await set_number(hass, NUMBER, -20)
     assert refused.value.translation_key == "refused_other_setpoints"
@@ -291,7 +304,7 @@ async def test_other_setpoints(hass: HomeAssistant, ready: MockConfigEntry, unit
 
 @pytest.mark.parametrize("way", ["unload", "reload", "remove", "stop", "disable"])
 async def test_every_way_out_writes_zero(
-    hass: HomeAssistant, ready: MockConfigEntry, written: list[object], way: str
+    hass: HomeAssistant, ready: MockConfigEntry, written: Written, way: str
 ) -> None:
     """Every way out ends with zero, and nothing follows it."""
     await set_number(hass, NUMBER, -20)
@@ -340,7 +353,7 @@ def event_types(events: list[Event[EventStateChangedData]]) -> list[str]:
 async def test_zero_of_an_earlier_run_is_paid_at_the_start(
     hass: HomeAssistant,
     entry: MockConfigEntry,
-    written: list[object],
+    written: Written,
     hass_storage: dict[str, Any],
     freezer: FrozenDateTimeFactory,
 ) -> None:
@@ -360,7 +373,7 @@ async def test_zero_of_an_earlier_run_is_paid_at_the_start(
 async def test_setpoint_that_is_not_ours_is_left_alone_at_the_start(
     hass: HomeAssistant,
     entry: MockConfigEntry,
-    written: list[object],
+    written: Written,
     hass_storage: dict[str, Any],
     hass_client: Callable[[], Any],
     freezer: FrozenDateTimeFactory,
@@ -390,7 +403,7 @@ async def test_setpoint_that_is_not_ours_is_left_alone_at_the_start(
 async def test_record_of_the_first_release(
     hass: HomeAssistant,
     entry: MockConfigEntry,
-    written: list[object],
+    written: Written,
     hass_storage: dict[str, Any],
     freezer: FrozenDateTimeFactory,
 ) -> None:
@@ -411,10 +424,10 @@ async def test_held_power_that_cannot_be_taken_back(
     flow = await async_create_fix_flow(hass, "holds_power_refu", {"entry_id": loaded.entry_id, "power": "25000"})
     flow.hass = hass
     if fault == "refused":
-        unit.fail_write(0x203, ServerDeviceFailureError())
+        unit.fail_write(ACTIVE_SETPOINT, ServerDeviceFailureError())
     else:
         await hass.config_entries.async_unload(loaded.entry_id)
-    flow.flow_id, flow.handler = "x", DOMAIN  # type: ignore[assignment]
+    flow.flow_id, flow.handler = "x", DOMAIN
     result = await flow.async_step_confirm({})  # type: ignore[attr-defined]
     assert result["reason"] == "write_failed"
 
@@ -432,7 +445,7 @@ async def test_memory_while_a_lease_is_held(
 
 
 async def test_start_and_stop_buttons(
-    hass: HomeAssistant, ready: MockConfigEntry, unit: MockModbusUnit, written: list[object]
+    hass: HomeAssistant, ready: MockConfigEntry, unit: MockModbusUnit, written: Written
 ) -> None:
     """One button stops the system at any time, the other starts it only from Standby."""
     start, stop = "button.refu_ess_start_system", "button.refu_ess_stop_system"
@@ -440,20 +453,20 @@ async def test_start_and_stop_buttons(
         await call(hass, "button.press", entity_id=start)
     assert refused.value.translation_key == "refused_not_standby"
     await call(hass, "button.press", entity_id=stop)
-    assert written == [(0x200, [0])]
-    unit.input[0x100] = 3
+    assert written == [(WORK_STATE, [0])]
+    unit.input[SYSTEM_STATE] = 3
     await ready.runtime_data.async_refresh()
     await call(hass, "button.press", entity_id=start)
-    assert written[-1] == (0x200, [1])
+    assert written[-1] == (WORK_STATE, [1])
 
 
 @pytest.mark.usefixtures("ready")
-async def test_operation_mode(hass: HomeAssistant, written: list[object], unit: MockModbusUnit) -> None:
+async def test_operation_mode(hass: HomeAssistant, written: Written, unit: MockModbusUnit) -> None:
     """Both modes of the channel table can be chosen; with the second no power is sent."""
     select = "select.refu_ess_operation_mode"
     assert state(hass, select) == "pq_set_point"
     await call(hass, "select.select_option", entity_id=select, option="iac_cos_phi_set_point")
-    assert written == [(0x202, [1])]
+    assert written == [(OPERATION_MODE, [1])]
 
 
 async def press_reset(hass: HomeAssistant, freezer: FrozenDateTimeFactory, **data: Any) -> None:
@@ -472,17 +485,17 @@ async def test_error_reset(
     hass: HomeAssistant,
     ready: MockConfigEntry,
     unit: MockModbusUnit,
-    written: list[object],
+    written: Written,
     freezer: FrozenDateTimeFactory,
 ) -> None:
     """An error is reset once in two hours unless forced; a healthy system has nothing to reset."""
     with pytest.raises(ServiceValidationError) as refused:
         await press_reset(hass, freezer)
     assert refused.value.translation_key == "refused_no_error"
-    unit.input[0x100] = 5
+    unit.input[SYSTEM_STATE] = 5
     await ready.runtime_data.async_refresh()
     await press_reset(hass, freezer)
-    assert written == [(0x201, [1]), (0x201, [0])]
+    assert written == [(ERROR_RESET, [1]), (ERROR_RESET, [0])]
     assert state(hass, "sensor.refu_ess_error_resets") == "1"
     assert state(hass, "sensor.refu_ess_next_error_reset_allowed") not in ("unknown", STATE_UNAVAILABLE)
     with pytest.raises(ServiceValidationError) as refused:
@@ -496,24 +509,24 @@ async def test_error_reset_that_does_not_read_back(
     hass: HomeAssistant,
     ready: MockConfigEntry,
     unit: MockModbusUnit,
-    written: list[object],
+    written: Written,
     freezer: FrozenDateTimeFactory,
 ) -> None:
     """A device that never shows the 1 is an error, and 0 is the last that is written."""
-    unit.input[0x100] = 5
+    unit.input[SYSTEM_STATE] = 5
     await ready.runtime_data.async_refresh()
-    unit.on_write(lambda _: unit.holding.update({0x201: 0}))
+    unit.on_write(lambda _: unit.holding.update({ERROR_RESET: 0}))
     task = hass.async_create_task(call(hass, "reset_error"))
     for _ in range(25):
         await seconds(hass, freezer, 1, wait=False)
     with pytest.raises(HomeAssistantError) as failed:
         await task
     assert failed.value.translation_key == "reset_not_taken"
-    assert written[-1] == (0x201, [0])
+    assert written[-1] == (ERROR_RESET, [0])
 
 
 @pytest.mark.usefixtures("ready")
-async def test_release_button(hass: HomeAssistant, written: list[object]) -> None:
+async def test_release_button(hass: HomeAssistant, written: Written) -> None:
     """The button ends the lease."""
     await set_number(hass, NUMBER, 20)
     await call(hass, "button.press", entity_id="button.refu_ess_release_setpoint")
@@ -554,7 +567,7 @@ async def test_soc_protection(hass: HomeAssistant, ready: MockConfigEntry, unit:
 
 
 async def test_per_phase(
-    hass: HomeAssistant, ready: MockConfigEntry, written: list[object], freezer: FrozenDateTimeFactory
+    hass: HomeAssistant, ready: MockConfigEntry, written: Written, freezer: FrozenDateTimeFactory
 ) -> None:
     """With the setpoints per phase there are six numbers, and the totals are never written."""
     hass.config_entries.async_update_entry(ready, options={**QUICK, "setpoint_registers": "per_phase"})
@@ -566,13 +579,13 @@ async def test_per_phase(
     assert highest == 33.3  # a third, to the resolution
     await set_number(hass, "number.refu_ess_active_power_setpoint_l2", 5)
     await set_number(hass, "number.refu_ess_reactive_power_setpoint_l3", -0.3)
-    assert written[-2:] == [(0x204, [0, 50, 0]), (0x208, [0, 0, 0x10000 - 3])]
+    assert written[-2:] == [(ACTIVE_SETPOINT_L1, [0, 50, 0]), (REACTIVE_SETPOINT_L1, [0, 0, 0x10000 - 3])]
     answer = await call(hass, "set_power", respond=True, active_power_l1=1000, active_power_l3=-2000)
     assert answer["applied"]["active_power_phases"] == [1000, 0, -2000]
-    assert not {address for address, _ in written} & {0x203, 0x207}
+    assert not {address for address, _ in written} & {ACTIVE_SETPOINT, REACTIVE_SETPOINT}
 
 
-async def test_read_only(hass: HomeAssistant, ready: MockConfigEntry, written: list[object]) -> None:
+async def test_read_only(hass: HomeAssistant, ready: MockConfigEntry, written: Written) -> None:
     """Read-only has no control entity, and actions refuse."""
     hass.config_entries.async_update_entry(ready, options={"read_only": True})
     registry = er.async_get(hass)
@@ -581,7 +594,8 @@ async def test_read_only(hass: HomeAssistant, ready: MockConfigEntry, written: l
     left = er.async_entries_for_config_entry(registry, ready.entry_id)
     assert {one.domain for one in left} == {"binary_sensor", "event", "number", "sensor"}
     assert not [one.entity_id for one in left if "setpoint" in one.entity_id and one.domain == "number"]
-    for action, data in (("set_power", {"active_power": 1000}), ("release", {}), ("reset_error", {})):
+    calls: dict[str, dict[str, Any]] = {"set_power": {"active_power": 1000}, "release": {}, "reset_error": {}}
+    for action, data in calls.items():
         with pytest.raises(ServiceValidationError) as refused:
             await call(hass, action, **data)
         assert refused.value.translation_key == "refused_read_only"
@@ -601,7 +615,7 @@ async def test_lost_device_with_a_lease(
     hass: HomeAssistant,
     ready: MockConfigEntry,
     unit: MockModbusUnit,
-    written: list[object],
+    written: Written,
     freezer: FrozenDateTimeFactory,
 ) -> None:
     """A device that is lost while commanded gets its zero when it is back, and nothing else."""
@@ -650,7 +664,7 @@ async def test_controls_are_configuration(hass: HomeAssistant, ready: MockConfig
 async def test_lease_ends_although_nothing_polls(
     hass: HomeAssistant,
     ready: MockConfigEntry,
-    written: list[object],
+    written: Written,
     freezer: FrozenDateTimeFactory,
     monkeypatch: pytest.MonkeyPatch,
     way: str,
@@ -664,7 +678,7 @@ async def test_lease_ends_although_nothing_polls(
         coordinator._unschedule_refresh()
     await call(hass, "set_power", active_power=-20_000, duration={"seconds": 30})
     await seconds(hass, freezer, 10)
-    assert written[-1] == (0x203, [0xFF38])
+    assert written[-1] == (ACTIVE_SETPOINT, [0xFF38])
     await seconds(hass, freezer, 25)
     assert written[-2:] == ZERO
     written.clear()
@@ -680,12 +694,12 @@ async def test_polls_slowly_without_a_lease(
     await set_number(hass, NUMBER, -20)
     unit.read_events.clear()
     await seconds(hass, freezer, 5)
-    assert len([one for one in unit.read_events if one.address == 0x100]) >= 5
+    assert len([one for one in unit.read_events if one.address == STATUS_BLOCK]) >= 5
     await call(hass, "release")
     await seconds(hass, freezer, 20)
     unit.read_events.clear()
     await seconds(hass, freezer, 20)
-    assert len([one for one in unit.read_events if one.address == 0x100]) <= 3
+    assert len([one for one in unit.read_events if one.address == STATUS_BLOCK]) <= 3
 
 
 async def test_connection_is_there_to_alert_on(
@@ -710,7 +724,7 @@ async def test_command_costs_few_requests(
     await seconds(hass, freezer, 1)
     unit.read_events.clear()
     await set_number(hass, NUMBER, -10)
-    assert [one.address for one in unit.read_events] == [0x203, 0x207]  # nothing was stale
+    assert [one.address for one in unit.read_events] == [ACTIVE_SETPOINT, REACTIVE_SETPOINT]  # nothing was stale
     await call(hass, "release")
     await seconds(hass, freezer, 65)
     unit.read_events.clear()
@@ -743,7 +757,7 @@ async def test_every_event_of_a_start_is_shown(
 ) -> None:
     """Home Assistant writes no state before an entity is added; several events of the setup must not become one."""
     stored(hass_storage, 0, 25_000)
-    unit.holding[0x203] = 0
+    unit.holding[ACTIVE_SETPOINT] = 0
     report = GuardReport(reason=Reason.CLOSED, outcome=Outcome.ZERO_WRITTEN, at=1.0, tries=1, seconds=0.5)
     with patch("custom_components.refu_ess.guarding.report_path", return_value=tmp_path / "guard"):
         store_report(tmp_path / "guard", report)
@@ -768,7 +782,7 @@ async def test_guard_that_took_over_at_the_end_is_left_to_the_next_start(
 
 
 async def test_guard_that_acted_meanwhile_ends_the_setpoint(
-    hass: HomeAssistant, ready: MockConfigEntry, freezer: FrozenDateTimeFactory, written: list[object]
+    hass: HomeAssistant, ready: MockConfigEntry, freezer: FrozenDateTimeFactory, written: Written
 ) -> None:
     """What it did while Home Assistant hung is reported, zero is written, and the next command works."""
     guard = ready.runtime_data.commander.controller.guard
@@ -781,12 +795,14 @@ async def test_guard_that_acted_meanwhile_ends_the_setpoint(
     assert event.attributes["event_type"] == "guard_acted"
     await seconds(hass, freezer, 3)
     assert written[-2:] == ZERO
-    assert hass.states.get("event.refu_ess_commands").attributes["reason"] == "guard_acted"  # type: ignore[union-attr]
+    event = hass.states.get("event.refu_ess_commands")
+    assert event is not None
+    assert event.attributes["reason"] == "guard_acted"
     await set_number(hass, NUMBER, -20)
 
 
 async def test_guard_is_optional(
-    hass: HomeAssistant, ready: MockConfigEntry, guard_started: AsyncMock, written: list[object]
+    hass: HomeAssistant, ready: MockConfigEntry, guard_started: AsyncMock, written: Written
 ) -> None:
     """It is started before power is sent, unless the option turns it off; without it an issue warns."""
     await set_number(hass, NUMBER, -20)
@@ -824,11 +840,11 @@ async def test_zero_that_cannot_be_written_survives_removal_as_an_issue(
 
 
 @pytest.mark.usefixtures("ready")
-async def test_actions_take_a_target(hass: HomeAssistant, written: list[object]) -> None:
+async def test_actions_take_a_target(hass: HomeAssistant, written: Written) -> None:
     """An entity of the ESS names it, as the automation editor does."""
     target = {"entity_id": "event.refu_ess_alarms"}
     await hass.services.async_call(DOMAIN, "set_power", {"active_power": -20_000}, blocking=True, target=target)
-    assert written[0] == (0x203, [0xFF38])
+    assert written[0] == (ACTIVE_SETPOINT, [0xFF38])
     await hass.services.async_call(DOMAIN, "release", {}, blocking=True, target=target)
     assert written[-2:] == ZERO
     with pytest.raises(ServiceValidationError) as refused:
@@ -839,7 +855,7 @@ async def test_actions_take_a_target(hass: HomeAssistant, written: list[object])
 async def test_lease_ends_although_the_issues_fail(
     hass: HomeAssistant,
     ready: MockConfigEntry,
-    written: list[object],
+    written: Written,
     freezer: FrozenDateTimeFactory,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -859,7 +875,7 @@ async def test_lease_ends_although_the_issues_fail(
 async def test_beat_goes_on_although_a_cycle_fails(
     hass: HomeAssistant,
     ready: MockConfigEntry,
-    written: list[object],
+    written: Written,
     freezer: FrozenDateTimeFactory,
 ) -> None:
     """A watcher that raises after one cycle does not end the beat."""

@@ -19,6 +19,8 @@ from homeassistant.util import dt as dt_util
 from modbus_connection.mock import MockModbusUnit
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_time_changed
 
+from .registers import BATTERY_FAULT_2, BATTERY_FAULT_10
+
 ROOT = Path(__file__).parent.parent
 ACTIONS = ("tap_action", "icon_tap_action", "hold_action", "double_tap_action")
 HARMLESS = {"more-info", "none", "navigate"}
@@ -211,7 +213,7 @@ def test_nothing_is_shown_that_says_nothing() -> None:
 
 async def test_every_active_alarm_is_listed(hass: HomeAssistant, loaded: object, unit: MockModbusUnit) -> None:
     """Also that of a battery group, whose entity is off by default."""
-    unit.input.update({0x138: 1 << 2, 0x140: 1 << 7})
+    unit.input.update({BATTERY_FAULT_2: 1 << 2, BATTERY_FAULT_10: 1 << 7})
     async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=11))
     await hass.async_block_till_done(wait_background_tasks=True)
     (content,) = (card["content"] for card in cards(yaml.safe_load(printed())) if card.get("type") == "markdown")

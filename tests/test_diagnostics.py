@@ -12,6 +12,7 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 from syrupy.assertion import SnapshotAssertion
 
 from .conftest import HOST
+from .registers import BATTERY_BLOCK, SYSTEM_ERROR_1
 
 REGISTER_MAP = json.loads((Path(__file__).parent / "fixtures" / "register_map.json").read_text())
 
@@ -35,7 +36,7 @@ async def test_one_channel(
     hass: HomeAssistant, hass_client: ClientSessionGenerator, loaded: MockConfigEntry, unit: MockModbusUnit
 ) -> None:
     """A word is given raw, with the bits that are set and those that nobody declared."""
-    unit.input[0x101] = 0b1000_0110_0000_0001
+    unit.input[SYSTEM_ERROR_1] = 0b1000_0110_0000_0001
     await loaded.runtime_data.async_refresh()
     found = await get_diagnostics_for_config_entry(hass, hass_client, loaded)
     error = found["channels"]["SystemError1"]
@@ -73,7 +74,7 @@ async def test_while_the_device_is_gone(
     hass: HomeAssistant, hass_client: ClientSessionGenerator, loaded: MockConfigEntry, unit: MockModbusUnit
 ) -> None:
     """The download works without the device and says what failed, not where."""
-    unit.fail_read(0x11A, IllegalDataAddressError(), register_type="input")
+    unit.fail_read(BATTERY_BLOCK, IllegalDataAddressError(), register_type="input")
     await loaded.runtime_data.async_refresh()
     unit.fail_requests(ModbusTimeoutError(f"no answer from {HOST}"))
     await loaded.runtime_data.async_refresh()

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from unittest.mock import patch
 
 import pytest
+from freezegun.api import FrozenDateTimeFactory
 from homeassistant.components.number import DOMAIN as NUMBER_DOMAIN, SERVICE_SET_VALUE
 from homeassistant.components.sensor.const import DEVICE_CLASS_STATE_CLASSES, DEVICE_CLASS_UNITS
 from homeassistant.const import STATE_OFF, STATE_ON, STATE_UNKNOWN, Platform
@@ -16,11 +17,17 @@ from syrupy.assertion import SnapshotAssertion
 
 from custom_components.refu_ess.const import DOMAIN
 from custom_components.refu_ess.controls import CONTROLS
-from custom_components.refu_ess.describe import BINARY_SENSORS, SENSORS, RefuEssBinarySensorDescription
+from custom_components.refu_ess.describe import (
+    BINARY_SENSORS,
+    SENSORS,
+    RefuEssBinarySensorDescription,
+    RefuEssSensorDescription,
+)
 from custom_components.refu_ess.ess import Severity
 from custom_components.refu_ess.options import SETPOINTS_PER_PHASE, SETPOINTS_TOTAL
 
-from .test_init import poll, state
+from .helpers import poll, state
+from .registers import ACTIVE_POWER, BATTERY_ALARM_1, BATTERY_FAULT_10, BATTERY_MODE, SYSTEM_ERROR_1, held
 
 ENABLED_BY_DEFAULT = {
     Platform.BINARY_SENSOR: 74,
@@ -126,10 +133,10 @@ async def test_enabled_by_default(
 
 
 @pytest.mark.parametrize("description", SENSORS, ids=lambda one: one.key)
-def test_sensor_classes_fit(description: object) -> None:
+def test_sensor_classes_fit(description: RefuEssSensorDescription) -> None:
     """Device class, unit and state class go together as the platform demands."""
-    device_class = description.device_class  # type: ignore[attr-defined]
-    unit, state_class = description.native_unit_of_measurement, description.state_class  # type: ignore[attr-defined]
+    device_class = description.device_class
+    unit, state_class = description.native_unit_of_measurement, description.state_class
     if device_class is None:
         return
     if device_class in DEVICE_CLASS_UNITS:
@@ -138,11 +145,11 @@ def test_sensor_classes_fit(description: object) -> None:
 
 
 async def test_words_that_are_not_there(
-    hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit, freezer: object
+    hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit, freezer: FrozenDateTimeFactory
 ) -> None:
     """A code that no source names is unknown, and its number can still be seen."""
-    unit.input[0x11D] = 7
-    await poll(hass, freezer)  # type: ignore[arg-type]
+    unit.input[BATTERY_MODE] = 7
+    await poll(hass, freezer)
     mode = hass.states.get("sensor.refu_ess_battery_mode")
     assert mode is not None
     assert mode.state == STATE_UNKNOWN
@@ -173,10 +180,10 @@ async def test_every_bit_lights_one_entity(
     for description in BITS:
         assert description.entry is not None
         address, mask = description.entry.field.address, description.entry.field.mask
-        unit.input[address] = int(unit.input.get(address, 0)) ^ mask  # type: ignore[arg-type]
+        unit.input[address] = held(unit.input, address) ^ mask
         await coordinator.async_refresh()
         assert lit() ^ before == {description.key}
-        unit.input[address] = int(unit.input[address]) ^ mask  # type: ignore[arg-type]
+        unit.input[address] = held(unit.input, address) ^ mask
     await coordinator.async_refresh()
     assert lit() == before
 
@@ -184,13 +191,13 @@ async def test_every_bit_lights_one_entity(
 async def test_alarms_at_the_top(hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit) -> None:
     """Fault, warning, category, count and the most severe alarm follow the bits."""
     coordinator = loaded.runtime_data
-    unit.input[0x130] = 1 << 6  # BatteryAlarm1: normal high temperature, a warning
+    unit.input[BATTERY_ALARM_1] = 1 << 6  # BatteryAlarm1: normal high temperature, a warning
     await coordinator.async_refresh()
     assert state(hass, "binary_sensor.refu_ess_warning") == STATE_ON
     assert state(hass, "binary_sensor.refu_ess_fault") == STATE_OFF
     assert state(hass, "binary_sensor.refu_ess_temperature_problem") == STATE_ON
     assert state(hass, "sensor.refu_ess_most_severe_alarm") == "normal_high_temperature"
-    unit.input[0x140] = 1 << 11  # BatteryFault10: serious leakage, a fault
+    unit.input[BATTERY_FAULT_10] = 1 << 11  # BatteryFault10: serious leakage, a fault
     await coordinator.async_refresh()
     assert state(hass, "binary_sensor.refu_ess_fault") == STATE_ON
     assert state(hass, "binary_sensor.refu_ess_insulation_problem") == STATE_ON
@@ -203,7 +210,7 @@ async def test_alarms_at_the_top(hass: HomeAssistant, loaded: MockConfigEntry, u
 
 async def test_not_ready_warns(hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit) -> None:
     """A readiness bit that is 0 is shown as a problem and counts as a warning."""
-    unit.input[0x101] = 1 << 10  # TREX ready alone
+    unit.input[SYSTEM_ERROR_1] = 1 << 10  # TREX ready alone
     await loaded.runtime_data.async_refresh()
     assert state(hass, "binary_sensor.refu_ess_bms_not_ready") == STATE_ON
     assert state(hass, "binary_sensor.refu_ess_trex_not_ready") == STATE_OFF
@@ -214,7 +221,7 @@ async def test_not_ready_warns(hass: HomeAssistant, loaded: MockConfigEntry, uni
 async def test_charging(hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit) -> None:
     """Negative active power is charging."""
     assert state(hass, "binary_sensor.refu_ess_battery_charging") == STATE_OFF
-    unit.input[0x10D] = 0xFF9C  # -100 in words of 100 W
+    unit.input[ACTIVE_POWER] = 0xFF9C  # -100 in words of 100 W
     await loaded.runtime_data.async_refresh()
     assert state(hass, "binary_sensor.refu_ess_battery_charging") == STATE_ON
     assert state(hass, "sensor.refu_ess_active_power") == "-10.0"

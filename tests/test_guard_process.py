@@ -19,6 +19,7 @@ import pytest
 from custom_components.refu_ess.ess.guard import GuardReport, Orders, Outcome, Reason, read_report
 from custom_components.refu_ess.ess.guardian import LAUNCHER
 
+from .registers import ACTIVE_SETPOINT, ACTIVE_SETPOINT_L1, REACTIVE_SETPOINT, REACTIVE_SETPOINT_L1
 from .simulator import Simulator, carry_out, pseudo_terminal
 
 pytestmark = [pytest.mark.usefixtures("socket_enabled"), pytest.mark.real_guard]
@@ -164,7 +165,7 @@ async def test_killed(sim: Simulator, tmp_path: Path, transport: str) -> None:
         if transport == "tcp":
             await until(lambda: not is_alive(one.guard))
             assert read_report(one.report) == dataclasses.replace(report, seconds=ANY)
-    assert written_by_guard(sim) == [(0x203, (0,)), (0x207, (0,))]
+    assert written_by_guard(sim) == [(ACTIVE_SETPOINT, (0,)), (REACTIVE_SETPOINT, (0,))]
     assert (report.reason, report.outcome, report.tries) == (Reason.CLOSED, Outcome.ZERO_WRITTEN, 1)
     assert report.held_before == {"set_active_power": -20_000, "set_reactive_power": -20_000}
     assert report.held_after == {"set_active_power": 0, "set_reactive_power": 0}
@@ -178,7 +179,7 @@ async def test_killed_per_phase(sim: Simulator, tmp_path: Path) -> None:
         sim.model.total_w = 7_000
         one.signal(signal.SIGKILL)
         await one.reported()
-    assert written_by_guard(sim) == [(0x204, (0, 0, 0)), (0x208, (0, 0, 0))]
+    assert written_by_guard(sim) == [(ACTIVE_SETPOINT_L1, (0, 0, 0)), (REACTIVE_SETPOINT_L1, (0, 0, 0))]
     assert sim.model.total_w == 7_000
 
 
@@ -210,7 +211,7 @@ async def test_stopped(sim: Simulator, tmp_path: Path, transport: str) -> None:
         assert await one.heard("acted") == Outcome.ZERO_WRITTEN
         assert await one.heard("told") == Outcome.ZERO_WRITTEN
     assert report.reason is Reason.SILENT
-    assert written_by_guard(sim) == [(0x203, (0,)), (0x207, (0,))]
+    assert written_by_guard(sim) == [(ACTIVE_SETPOINT, (0,)), (REACTIVE_SETPOINT, (0,))]
 
 
 @pytest.mark.parametrize("transport", ["tcp", "serial"])

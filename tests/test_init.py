@@ -1,7 +1,6 @@
 """Setting up, losing the device, getting it back, unloading: and nothing is ever written."""
 
 import logging
-from datetime import timedelta
 from typing import Any
 from unittest.mock import MagicMock, patch
 
@@ -19,37 +18,19 @@ from modbus_connection import (
     ServerDeviceBusyError,
 )
 from modbus_connection.mock import MockModbusUnit
-from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_time_changed
+from pytest_homeassistant_custom_component.common import MockConfigEntry
 from syrupy.assertion import SnapshotAssertion
 
 from custom_components.refu_ess.const import DOMAIN
 
 from .conftest import TCP_DATA
+from .helpers import own_lines, poll, state
+from .registers import ACTIVE_SETPOINT, BATTERY_BLOCK, BATTERY_VOLTAGE, REACTIVE_SETPOINT, SYSTEM_ERROR_1
 
 POWER = "sensor.refu_ess_active_power"  # status block
 SOC = "sensor.refu_ess_battery_state_of_charge"  # battery block
 SETPOINT = "sensor.refu_ess_active_power_setpoint_readback"  # settings
 FAULT = "binary_sensor.refu_ess_fault"
-
-
-async def poll(hass: HomeAssistant, freezer: FrozenDateTimeFactory, times: int = 1) -> None:
-    """Let the coordinator poll."""
-    for _ in range(times):
-        freezer.tick(timedelta(seconds=11))
-        async_fire_time_changed(hass)
-        await hass.async_block_till_done(wait_background_tasks=True)
-
-
-def state(hass: HomeAssistant, entity_id: str) -> str:
-    """Return the state of an entity that is there."""
-    found = hass.states.get(entity_id)
-    assert found is not None
-    return found.state
-
-
-def own_lines(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
-    """Return what the integration logged for a person to read."""
-    return [one for one in caplog.records if one.name.startswith("custom_components") and one.levelno >= logging.INFO]
 
 
 @pytest.mark.usefixtures("link")
@@ -93,7 +74,8 @@ async def test_silent_device_is_tried_again(
     unit.fail_requests(ModbusTimeoutError("late"))
     entry.add_to_hass(hass)
     assert not await hass.config_entries.async_setup(entry.entry_id)
-    assert entry.state is ConfigEntryState.SETUP_RETRY
+    first = entry.state
+    assert first is ConfigEntryState.SETUP_RETRY
     assert entry.error_reason_translation_key == "no_answer"
     unit.fail_requests(None)
     await poll(hass, freezer, 2)
@@ -139,14 +121,14 @@ async def test_one_refused_block_leaves_the_rest(
     hass: HomeAssistant, unit: MockModbusUnit, freezer: FrozenDateTimeFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Only what comes from the refused block is unavailable; it is asked again five minutes later."""
-    unit.fail_read(0x11A, IllegalDataAddressError(), register_type="input")
+    unit.fail_read(BATTERY_BLOCK, IllegalDataAddressError(), register_type="input")
     await poll(hass, freezer, 3)
     assert state(hass, SOC) == STATE_UNAVAILABLE
     assert state(hass, "sensor.refu_ess_battery_stored_energy") == STATE_UNAVAILABLE
     assert state(hass, POWER) == "25.0"
     assert state(hass, FAULT) == STATE_UNKNOWN  # half of the alarms were not read
     assert caplog.text.count("no battery registers") == 1
-    unit.fail_read(0x11A, None, register_type="input")
+    unit.fail_read(BATTERY_BLOCK, None, register_type="input")
     await poll(hass, freezer, 5)
     assert state(hass, SOC) == STATE_UNAVAILABLE
     await poll(hass, freezer, 25)
@@ -159,8 +141,8 @@ async def test_fault_shows_although_half_is_missing(
     hass: HomeAssistant, unit: MockModbusUnit, freezer: FrozenDateTimeFactory
 ) -> None:
     """An alarm of the block that answers is on while the other block fails."""
-    unit.fail_read(0x11A, ServerDeviceBusyError(), register_type="input")
-    unit.input[0x101] = 0b110_0000_0001
+    unit.fail_read(BATTERY_BLOCK, ServerDeviceBusyError(), register_type="input")
+    unit.input[SYSTEM_ERROR_1] = 0b110_0000_0001
     await poll(hass, freezer)
     assert state(hass, FAULT) == "on"
     alarms = hass.states.get("sensor.refu_ess_active_alarms")
@@ -172,8 +154,8 @@ async def test_fault_shows_although_half_is_missing(
 @pytest.mark.usefixtures("loaded")
 async def test_setpoints_that_cannot_be_read(hass: HomeAssistant, entry: MockConfigEntry, unit: MockModbusUnit) -> None:
     """A device that refuses to tell its setpoints is read without them."""
-    unit.fail_read(0x203, IllegalDataAddressError())
-    unit.fail_read(0x207, IllegalDataAddressError())
+    unit.fail_read(ACTIVE_SETPOINT, IllegalDataAddressError())
+    unit.fail_read(REACTIVE_SETPOINT, IllegalDataAddressError())
     assert await hass.config_entries.async_reload(entry.entry_id)
     await hass.async_block_till_done()
     assert state(hass, SETPOINT) == STATE_UNAVAILABLE
@@ -191,7 +173,7 @@ async def test_unchanged_readings_write_no_state(
     hass.bus.async_listen(
         "state_reported", callback(lambda event: reported.append(event.data["entity_id"])), callback(lambda _: True)
     )
-    unit.input[0x11E] = 7690
+    unit.input[BATTERY_VOLTAGE] = 7690
     await poll(hass, freezer)
     assert written == ["sensor.refu_ess_battery_voltage"]
     assert reported == []

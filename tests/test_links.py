@@ -14,8 +14,8 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.refu_ess import connection, const
 from custom_components.refu_ess.ess import link
 
+from .helpers import state
 from .simulator import Simulator, carry_out, pseudo_terminal
-from .test_init import state
 
 pytestmark = pytest.mark.usefixtures("socket_enabled")
 

@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import re
+from dataclasses import astuple
 from typing import Any
 
 import pytest
@@ -35,10 +36,11 @@ from custom_components.refu_ess.services import POWER
 
 from .conftest import TCP_DATA
 from .generated import INTEGRATION
+from .helpers import fields
 
 LANGUAGES = ("de", "en")
 NUMBER_OPTIONS = [option for option in OPTIONS if isinstance(option, NumberOption)]
-NONSENSE = (None, "", "much", [], {}, [1], {"a": 1}, math.nan, math.inf, -math.inf, -(10**9), 10**400)
+NONSENSE: tuple[Any, ...] = (None, "", "much", [], {}, [1], {"a": 1}, math.nan, math.inf, -math.inf, -(10**9), 10**400)
 
 
 def bad_values(option: Option) -> list[Any]:
@@ -151,12 +153,12 @@ def test_bad_stored_value(option: Option, value: Any, caplog: pytest.LogCaptureF
     ],
 )
 def test_soc_limits_out_of_order(
-    stored: dict[str, int], found: tuple[int, ...], named: list[str], caplog: pytest.LogCaptureFixture
+    stored: dict[str, int], found: tuple[int, int, int], named: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Stored SoC limits that contradict one another fall back to their defaults, as few of them as possible."""
     site = site_of(entry_with(stored))
     settings = soc_settings_of(site)
-    assert (settings.min_soc, settings.charge_soc, settings.max_soc) == found
+    assert astuple(settings) == found
     assert re.findall(r"the option (\w+) is", caplog.text) == named
 
 
@@ -218,7 +220,7 @@ async def test_form_shows_what_is_stored(hass: HomeAssistant, entry: MockConfigE
     """The form has the stored values, and the default where a stored value is out of range."""
     entry.add_to_hass(hass)
     hass.config_entries.async_update_entry(entry, options={"capacity": 65.5, "poll_interval": 99, "guard": False})
-    schema = (await open_form(hass, entry))["data_schema"].schema
+    schema = fields(await open_form(hass, entry))
     suggested = {str(key): (key.description or {}).get("suggested_value") for key in schema}
     assert suggested["capacity"] == 65.5
     assert suggested["poll_interval"] is None

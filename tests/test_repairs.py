@@ -15,7 +15,8 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 from custom_components.refu_ess.const import DOMAIN
 from custom_components.refu_ess.ess import InverterStatusLayout
 
-from .test_init import state
+from .helpers import state
+from .registers import INVERTER_STATUS
 
 ISSUE = "inverter_status_layout_refu"
 SHIFTED_RUNNING = 0b0011_1110_0000_0111  # bit 13 set and bit 14 clear while running: the shifted layout
@@ -41,7 +42,7 @@ async def test_issue_comes_is_fixed_and_goes(
     """Readings that contradict the layout raise the issue on the third poll; one click mends it."""
     assert await async_setup_component(hass, REPAIRS_DOMAIN, {})
     issues = ir.async_get(hass)
-    unit.input[0x103] = SHIFTED_RUNNING
+    unit.input[INVERTER_STATUS] = SHIFTED_RUNNING
     await refresh(loaded, 2)
     assert issues.async_get_issue(DOMAIN, ISSUE) is None
     await refresh(loaded, 1)
@@ -68,7 +69,7 @@ async def test_fix_of_an_entry_that_is_gone(
 ) -> None:
     """A flow that was open while the entry was removed says so."""
     assert await async_setup_component(hass, REPAIRS_DOMAIN, {})
-    unit.input[0x103] = SHIFTED_RUNNING
+    unit.input[INVERTER_STATUS] = SHIFTED_RUNNING
     await refresh(loaded, 3)
     client = await hass_client()
     flow = await fix(client, "", {"handler": DOMAIN, "issue_id": ISSUE})
@@ -78,7 +79,7 @@ async def test_fix_of_an_entry_that_is_gone(
 
 async def test_issue_goes_with_the_entry(hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit) -> None:
     """An issue about an ESS that was removed makes no sense."""
-    unit.input[0x103] = SHIFTED_RUNNING
+    unit.input[INVERTER_STATUS] = SHIFTED_RUNNING
     await refresh(loaded, 3)
     assert ir.async_get(hass).async_get_issue(DOMAIN, ISSUE)
     await hass.config_entries.async_remove(loaded.entry_id)

@@ -9,6 +9,25 @@ import pytest
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusIOException
 
+from .registers import (
+    ACTIVE_SETPOINT,
+    ACTIVE_SETPOINT_L1,
+    ALLOWED_CHARGE,
+    BATTERY_BLOCK,
+    BATTERY_FAULT_9,
+    BATTERY_FAULT_10,
+    BATTERY_STATE,
+    BATTERY_VOLTAGE,
+    CHARGE_ENERGY,
+    ERROR_LOG_1,
+    ERROR_RESET,
+    INVERTER_STATUS,
+    LOWEST_TEMPERATURE,
+    SOC,
+    STATUS_BLOCK,
+    SYSTEM_STATE,
+    WORK_STATE,
+)
 from .simulator import Model, Simulator, State, carry_out
 from .simulator.__main__ import EXAMPLE
 from .simulator.commands import COMMANDS, HELP
@@ -39,8 +58,8 @@ async def words(client: AsyncModbusTcpClient, address: int, count: int) -> list[
 
 async def test_both_input_blocks(client: AsyncModbusTcpClient) -> None:
     """The two blocks answer in one request each."""
-    assert len(await words(client, 0x100, 25)) == 25
-    assert len(await words(client, 0x11A, 60)) == 60
+    assert len(await words(client, STATUS_BLOCK, 25)) == 25
+    assert len(await words(client, BATTERY_BLOCK, 60)) == 60
 
 
 @pytest.mark.parametrize(("address", "count"), [(0x119, 1), (0x118, 3), (0xFF, 1), (0x156, 1), (0x200, 1)])
@@ -51,14 +70,16 @@ async def test_unknown_input_registers(client: AsyncModbusTcpClient, address: in
 
 async def test_function_3_reads_settings_only(client: AsyncModbusTcpClient) -> None:
     """Function 3 serves 0x200 to 0x20A and nothing else."""
-    assert (await client.read_holding_registers(0x200, count=3)).registers == [1, 0, 0]
-    assert (await client.read_holding_registers(0x100, count=1)).exception_code == 2
+    assert (await client.read_holding_registers(WORK_STATE, count=3)).registers == [1, 0, 0]
+    assert (await client.read_holding_registers(STATUS_BLOCK, count=1)).exception_code == 2
 
 
 async def test_other_functions_are_refused(client: AsyncModbusTcpClient, sim: Simulator) -> None:
     """Coils and the combined read and write are no functions of this device."""
-    assert (await client.read_coils(0x200, count=1)).exception_code == 1
-    answer = await client.readwrite_registers(read_address=0x200, read_count=1, write_address=0x203, values=[1])
+    assert (await client.read_coils(WORK_STATE, count=1)).exception_code == 1
+    answer = await client.readwrite_registers(
+        read_address=WORK_STATE, read_count=1, write_address=ACTIVE_SETPOINT, values=[1]
+    )
     assert answer.exception_code == 1
     assert sim.model.total_w == 0
     assert sim.write_log == []
@@ -78,28 +99,28 @@ def test_start_written_again_and_again() -> None:
 async def test_other_unit_gets_no_answer(client: AsyncModbusTcpClient) -> None:
     """Another unit ID is met with silence."""
     with pytest.raises(ModbusIOException):
-        await client.read_input_registers(0x100, count=1, device_id=9)
+        await client.read_input_registers(STATUS_BLOCK, count=1, device_id=9)
 
 
 async def test_healthy_words(client: AsyncModbusTcpClient) -> None:
     """System state Start, battery state Start, readiness bits set, 62 %, energies with the low word first."""
-    status, battery = await words(client, 0x100, 25), await words(client, 0x11A, 60)
+    status, battery = await words(client, STATUS_BLOCK, 25), await words(client, BATTERY_BLOCK, 60)
     assert status[0] == 4
     assert status[1] == 0b110_0000_0000
     assert status[2] == 0b1_0111
     assert status[3] >> 14 & 1  # Mains OK in the documented layout
-    assert battery[0x11C - 0x11A] == 3
-    assert battery[0x121 - 0x11A] == 62
-    assert battery[0x124 - 0x11A] == 1000  # a magnitude in steps of 100 W
-    assert battery[0x126 - 0x11A : 0x12A - 0x11A] == [112_345 & 0xFFFF, 1, 100_000 & 0xFFFF, 1]
-    assert abs(battery[0x11E - 0x11A] - status[8]) < 20  # both in steps of 0.1 V
+    assert battery[BATTERY_STATE - BATTERY_BLOCK] == 3
+    assert battery[SOC - BATTERY_BLOCK] == 62
+    assert battery[ALLOWED_CHARGE - BATTERY_BLOCK] == 1000  # a magnitude in steps of 100 W
+    assert battery[CHARGE_ENERGY - BATTERY_BLOCK :][:4] == [112_345 & 0xFFFF, 1, 100_000 & 0xFFFF, 1]
+    assert abs(battery[BATTERY_VOLTAGE - BATTERY_BLOCK] - status[8]) < 20  # both in steps of 0.1 V
 
 
 async def test_shifted_layout(client: AsyncModbusTcpClient, sim: Simulator) -> None:
     """In the shifted layout Mains OK is bit 13 and bit 14 is clear; the lower bits stay."""
-    documented = (await words(client, 0x103, 1))[0]
+    documented = (await words(client, INVERTER_STATUS, 1))[0]
     sim.model.shifted = True
-    shifted = (await words(client, 0x103, 1))[0]
+    shifted = (await words(client, INVERTER_STATUS, 1))[0]
     assert shifted & 0xF == documented & 0xF
     assert shifted >> 7 == documented >> 8
 
@@ -108,7 +129,7 @@ async def test_charging_is_negative(client: AsyncModbusTcpClient, sim: Simulator
     """A setpoint of -20 kW charges: power reads -200 in words of 100 W, and the state of charge rises."""
     sim.model.total_w = -20_000
     sim.model.step(3600)
-    status = await words(client, 0x100, 25)
+    status = await words(client, STATUS_BLOCK, 25)
     assert status[0x0D] == 0x10000 - 200
     assert sum((word ^ 0x8000) - 0x8000 for word in status[0x0E:0x11]) == -200
     assert pytest.approx(sim.model.soc, abs=0.1) == 62 + 20 * 0.95 / 130 * 100
@@ -151,60 +172,60 @@ def test_states_from_power_on() -> None:
 async def test_start_works_in_standby_alone(client: AsyncModbusTcpClient, sim: Simulator) -> None:
     """START is taken in Standby; in Pre-operation it does nothing; STOP leads back to Standby."""
     sim.model.state = State.PRE_OPERATION
-    await client.write_registers(0x200, [1])
-    assert (await words(client, 0x11C, 1)) == [0]
+    await client.write_registers(WORK_STATE, [1])
+    assert (await words(client, BATTERY_STATE, 1)) == [0]
     sim.model.state = State.STANDBY
-    await client.write_registers(0x200, [1])
-    assert (await words(client, 0x11C, 1)) == [2]
+    await client.write_registers(WORK_STATE, [1])
+    assert (await words(client, BATTERY_STATE, 1)) == [2]
     sim.model.step(10)
-    assert (await words(client, 0x100, 1)) == [4]
-    await client.write_register(0x200, 0)
-    assert (await words(client, 0x100, 1)) == [3]
+    assert (await words(client, SYSTEM_STATE, 1)) == [4]
+    await client.write_register(WORK_STATE, 0)
+    assert (await words(client, SYSTEM_STATE, 1)) == [3]
 
 
 async def test_power_during_start_is_an_error(client: AsyncModbusTcpClient, sim: Simulator) -> None:
     """Power that is commanded while the system starts raises a fault; a reset after zero clears it."""
     sim.model.state = State.STANDBY
-    await client.write_registers(0x203, [100])
-    await client.write_registers(0x200, [1])
+    await client.write_registers(ACTIVE_SETPOINT, [100])
+    await client.write_registers(WORK_STATE, [1])
     sim.model.step(2)
-    status = await words(client, 0x100, 25)
+    status = await words(client, STATUS_BLOCK, 25)
     assert (status[0], status[4]) == (5, 0x0451)
-    assert (await words(client, 0x146, 1)) == [0x0451]
-    await client.write_registers(0x201, [1])
-    assert (await words(client, 0x100, 1)) == [5]  # the cause is still there
-    await client.write_registers(0x203, [0])
-    await client.write_registers(0x201, [0])
-    await client.write_registers(0x201, [1])
-    assert (await words(client, 0x100, 1)) == [1]
+    assert (await words(client, ERROR_LOG_1, 1)) == [0x0451]
+    await client.write_registers(ERROR_RESET, [1])
+    assert (await words(client, SYSTEM_STATE, 1)) == [5]  # the cause is still there
+    await client.write_registers(ACTIVE_SETPOINT, [0])
+    await client.write_registers(ERROR_RESET, [0])
+    await client.write_registers(ERROR_RESET, [1])
+    assert (await words(client, SYSTEM_STATE, 1)) == [1]
 
 
 async def test_setpoints_are_kept_and_logged(client: AsyncModbusTcpClient, sim: Simulator) -> None:
     """Phases are written in one request, read back, kept indefinitely, and every write is in the log."""
-    await client.write_registers(0x204, [10, 0xFFF6, 5])
+    await client.write_registers(ACTIVE_SETPOINT_L1, [10, 0xFFF6, 5])
     sim.model.step(86_400)
-    assert (await client.read_holding_registers(0x204, count=3)).registers == [10, 0xFFF6, 5]
+    assert (await client.read_holding_registers(ACTIVE_SETPOINT_L1, count=3)).registers == [10, 0xFFF6, 5]
     assert [(one.function, one.address, one.values, one.outcome) for one in sim.write_log] == [
-        (16, 0x204, (10, 0xFFF6, 5), "done")
+        (16, ACTIVE_SETPOINT_L1, (10, 0xFFF6, 5), "done")
     ]
 
 
 async def test_writes_can_be_refused_or_ignored(client: AsyncModbusTcpClient, sim: Simulator) -> None:
     """A refused write has exception 4, an ignored one is acknowledged; neither takes effect."""
     sim.behaviour.writes = "refused"
-    assert (await client.write_registers(0x203, [10])).exception_code == 4
+    assert (await client.write_registers(ACTIVE_SETPOINT, [10])).exception_code == 4
     sim.behaviour.writes = "ignored"
-    assert not (await client.write_registers(0x203, [10])).isError()
-    assert (await client.read_holding_registers(0x203, count=1)).registers == [0]
+    assert not (await client.write_registers(ACTIVE_SETPOINT, [10])).isError()
+    assert (await client.read_holding_registers(ACTIVE_SETPOINT, count=1)).registers == [0]
     assert [one.outcome for one in sim.write_log] == ["refused", "ignored"]
 
 
 async def test_second_master(client: AsyncModbusTcpClient, sim: Simulator) -> None:
     """Another system's setpoint comes back whatever is written."""
     await carry_out(sim, {"do": "second_master", "watts": 5000})
-    await client.write_registers(0x203, [10])
+    await client.write_registers(ACTIVE_SETPOINT, [10])
     await asyncio.sleep(0.3)
-    assert (await client.read_holding_registers(0x203, count=1)).registers == [50]
+    assert (await client.read_holding_registers(ACTIVE_SETPOINT, count=1)).registers == [50]
 
 
 async def test_alarms_values_and_unknown_bits(client: AsyncModbusTcpClient, sim: Simulator) -> None:
@@ -213,16 +234,16 @@ async def test_alarms_values_and_unknown_bits(client: AsyncModbusTcpClient, sim:
         {"do": "alarm", "key": "fog_alarm"},
         {"do": "bits", "key": "battery_fault_9", "mask": 1},
         {"do": "value", "key": "battery_lowest_temperature", "value": -5},
-        {"do": "raw", "address": 0x121, "word": 255},
+        {"do": "raw", "address": SOC, "word": 255},
     ):
         await carry_out(sim, command)
-    battery = await words(client, 0x11A, 60)
-    assert battery[0x140 - 0x11A] == 1 << 7
-    assert battery[0x13F - 0x11A] == 1
-    assert battery[0x12E - 0x11A] == 0x10000 - 5
-    assert battery[0x121 - 0x11A] == 255
+    battery = await words(client, BATTERY_BLOCK, 60)
+    assert battery[BATTERY_FAULT_10 - BATTERY_BLOCK] == 1 << 7
+    assert battery[BATTERY_FAULT_9 - BATTERY_BLOCK] == 1
+    assert battery[LOWEST_TEMPERATURE - BATTERY_BLOCK] == 0x10000 - 5
+    assert battery[SOC - BATTERY_BLOCK] == 255
     await carry_out(sim, {"do": "release"})
-    assert (await words(client, 0x140, 1)) == [0]
+    assert (await words(client, BATTERY_FAULT_10, 1)) == [0]
 
 
 @pytest.mark.parametrize(
@@ -243,11 +264,11 @@ async def test_wire_faults(client: AsyncModbusTcpClient, sim: Simulator, fault: 
     """A fault on the wire leaves the client without an answer; mended, a new connection has one."""
     await carry_out(sim, fault)
     with pytest.raises(Exception, match=r"."):
-        await client.read_input_registers(0x100, count=1)
+        await client.read_input_registers(STATUS_BLOCK, count=1)
     await carry_out(sim, {"do": "heal"})
     client.close()
     assert await client.connect()
-    assert (await words(client, 0x100, 1)) == [4]
+    assert (await words(client, SYSTEM_STATE, 1)) == [4]
 
 
 @pytest.mark.parametrize(
@@ -258,7 +279,7 @@ async def test_wire_faults(client: AsyncModbusTcpClient, sim: Simulator, fault: 
 async def test_exceptions(client: AsyncModbusTcpClient, sim: Simulator, fault: dict[str, object], code: int) -> None:
     """Exceptions come as they are asked for."""
     await carry_out(sim, fault)
-    assert (await client.read_input_registers(0x100, count=1)).exception_code == code
+    assert (await client.read_input_registers(STATUS_BLOCK, count=1)).exception_code == code
 
 
 async def test_cable(sim: Simulator) -> None:
@@ -292,13 +313,13 @@ async def test_example_scenario(sim: Simulator) -> None:
 async def test_requests_get_lost_from_a_write_of_zero_on(client: AsyncModbusTcpClient, sim: Simulator) -> None:
     """Requests before it arrive, then so many do not, and then they do again."""
     await carry_out(sim, {"do": "lose", "requests": 2})
-    await client.write_registers(0x203, [10])
+    await client.write_registers(ACTIVE_SETPOINT, [10])
     for _ in range(2):
         with pytest.raises(ModbusIOException):
-            await client.write_registers(0x203, [0])
+            await client.write_registers(ACTIVE_SETPOINT, [0])
         await client.connect()
-    assert (await client.read_holding_registers(0x203, count=1)).registers == [10]
-    await client.write_registers(0x203, [0])
+    assert (await client.read_holding_registers(ACTIVE_SETPOINT, count=1)).registers == [10]
+    await client.write_registers(ACTIVE_SETPOINT, [0])
     assert sim.model.total_w == 0
 
 
@@ -309,4 +330,4 @@ async def test_gateway_with_one_client(client: AsyncModbusTcpClient, sim: Simula
     with contextlib.suppress(ConnectionError):
         assert await reader.read() == b""
     writer.close()
-    assert (await client.read_holding_registers(0x203, count=1)).registers == [0]
+    assert (await client.read_holding_registers(ACTIVE_SETPOINT, count=1)).registers == [0]

@@ -14,7 +14,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUs
 from custom_components.refu_ess import alarm_action
 from custom_components.refu_ess.const import DOMAIN
 from custom_components.refu_ess.coordinator import RefuEssCoordinator
-from custom_components.refu_ess.targets import Right
+from custom_components.refu_ess.targets import Right, async_coordinator_of
 
 from .conftest import TCP_DATA
 
@@ -31,7 +31,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.append(coordinator.config_entry.entry_id)
         return coordinator
 
-    original = alarm_action.async_coordinator_of
+    original = async_coordinator_of
     monkeypatch.setattr(alarm_action, "async_coordinator_of", coordinator_of)
     return found
 

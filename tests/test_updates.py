@@ -18,7 +18,8 @@ from custom_components.refu_ess.entity import RefuEssEntity
 from custom_components.refu_ess.ess import BITS
 from custom_components.refu_ess.updates import PictureCoordinator
 
-from .test_init import poll, state
+from .helpers import poll, state
+from .registers import ACTIVE_SETPOINT, ACTIVE_SETPOINT_L1, BATTERY_FAULT_10, SOC, WORK_STATE, held
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ async def test_a_flipped_bit_calls_who_shows_it(
     await coordinator.async_refresh()
     for entry in BITS[::7]:
         called.clear()
-        unit.input[entry.field.address] = int(unit.input.get(entry.field.address, 0)) ^ entry.field.mask
+        unit.input[entry.field.address] = held(unit.input, entry.field.address) ^ entry.field.mask
         await coordinator.async_refresh()
         assert len(called) == len(set(called))
         assert set(called) == coordinator.data.changed & shown
@@ -79,7 +80,7 @@ async def test_what_explains_comes_first(hass: HomeAssistant, loaded: MockConfig
             assert state(hass, "binary_sensor.refu_ess_contactor_problem") == STATE_ON
 
     hass.bus.async_listen("state_changed", note)
-    unit.input[0x140] = 1 << 8
+    unit.input[BATTERY_FAULT_10] = 1 << 8
     await loaded.runtime_data.async_refresh()
     await hass.async_block_till_done()
     last = ["binary_sensor.refu_ess_contactor_problem", "binary_sensor.refu_ess_fault", "event.refu_ess_alarms"]
@@ -102,7 +103,7 @@ async def test_one_that_raises_stops_no_other(
     coordinator.async_add_listener(lambda: told.append("voltage"), {"battery_voltage"})
     coordinator.async_add_listener(lambda: told.append("anything"))
     coordinator.async_add_listener(lambda: told.append("removed"), {"soc"})()
-    unit.input[0x121] = 61
+    unit.input[SOC] = 61
     await coordinator.async_refresh()
     assert told == ["soc", "anything"]
     assert caplog.text.count("Unexpected error updating a listener") == 1
@@ -124,7 +125,7 @@ async def test_a_command_tells_by_the_same_path(called: list[str], loaded: MockC
 
 async def test_a_block_read_between_polls(hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit) -> None:
     """What a command reads back is shown at once."""
-    unit.holding[0x203] = 100
+    unit.holding[ACTIVE_SETPOINT] = 100
     await loaded.runtime_data.device.async_read(("total_setpoints",))
     assert state(hass, "sensor.refu_ess_active_power_setpoint_readback") == "10.0"
 
@@ -146,7 +147,7 @@ async def test_a_failed_poll_is_a_change(hass: HomeAssistant, loaded: MockConfig
 
 
 @pytest.mark.usefixtures("link")
-@pytest.mark.parametrize("address", [0x200, 0x203, 0x204])
+@pytest.mark.parametrize("address", [WORK_STATE, ACTIVE_SETPOINT, ACTIVE_SETPOINT_L1])
 async def test_settings_that_never_answer(
     hass: HomeAssistant,
     entry: MockConfigEntry,
@@ -163,7 +164,7 @@ async def test_settings_that_never_answer(
     await poll(hass, freezer, 3)
     assert state(hass, "sensor.refu_ess_active_power") == "25.0"
     shown = state(hass, "sensor.refu_ess_active_power_setpoint_readback")
-    assert (shown == STATE_UNAVAILABLE) is (address == 0x203)
+    assert (shown == STATE_UNAVAILABLE) is (address == ACTIVE_SETPOINT)
 
 
 async def test_the_coordinator_itself_polls_nothing(hass: HomeAssistant, entry: MockConfigEntry) -> None:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -98,7 +98,8 @@ def memory_mb() -> float:
 
 def home_assistant(folder: str) -> AbstractAsyncContextManager[HomeAssistant]:
     """A Home Assistant that finds the integrations in this folder."""
-    return async_test_home_assistant(config_dir=folder)
+    found: AbstractAsyncContextManager[HomeAssistant] = async_test_home_assistant(config_dir=folder)
+    return found
 
 
 async def prepare(hass: HomeAssistant, case: Case, folder: str) -> None:
@@ -271,9 +272,9 @@ def main() -> None:
         sys.path.insert(0, folder)
         if case.way not in {"private", "shared"}:
             import_module("tests.benchmark.words")  # a reference has its registers for nothing
-        if case.everything:
-            Entity.entity_registry_enabled_default = True
-        print(json.dumps(runner.run(measure(case, folder))))
+        everything = patch.object(Entity, "entity_registry_enabled_default", new=True)
+        with everything if case.everything else nullcontext():
+            print(json.dumps(runner.run(measure(case, folder))))
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def free_port(first: int = 0) -> int:
         return int(probe.getsockname()[1])
 
 
-def until[T](ask: Callable[[], T], seconds: float, what: str) -> T:
+def until[T](ask: Callable[[], T | None], seconds: float, what: str) -> T:
     """Ask again and again until the answer is true, and return it."""
     end = time.monotonic() + seconds
     while True:
@@ -84,7 +84,7 @@ def until[T](ask: Callable[[], T], seconds: float, what: str) -> T:
 
 def filled(fields: list[Answer], changed: Answer) -> Answer:
     """Return what a form sends: what a person changes, and else what it shows."""
-    values = {}
+    values: Answer = {}
     for field in fields:
         name = field["name"]
         shown = (field.get("description") or {}).get("suggested_value", field.get("default"))
@@ -118,8 +118,8 @@ class HomeAssistant:
             # The view of this step would set up four integrations that need the internet.
             self._store("onboarding", 4, {"done": ["core_config"]})
             # This one sets itself up unless it is there, and then looks for its server outside.
-            shop = {"domain": "marketplace", "entry_id": "marketplace", "title": "Marketplace", "source": "user"}
-            shop |= {"version": 1, "data": {}, "disabled_by": "user"}
+            shop: Answer = {"domain": "marketplace", "entry_id": "marketplace", "title": "Marketplace"}
+            shop |= {"source": "user", "version": 1, "data": {}, "disabled_by": "user"}
             self._store("core.config_entries", 1, {"entries": [shop]})
         # In YAML this would be on trial for five minutes, and then a restart would follow on 0.0.0.0:8123.
         # A store of version 1 is taken as confirmed.

@@ -29,7 +29,8 @@ def wanted() -> set[str]:
     manifests = {path.parent.name: path for folder in (core, custom) for path in folder.glob("*/manifest.json")}
     todo = CONFIGURED | CORE_INTEGRATIONS | DEFAULT_INTEGRATIONS | {path.name for path in custom.iterdir()}
     # Without those of the second login factor it does not start at all.
-    done, found = set(), set(totp.REQUIREMENTS)
+    done: set[str] = set()
+    found = set(totp.REQUIREMENTS)
     while todo := (todo & manifests.keys()) - done:
         done |= todo
         parts = [json.loads(manifests[domain].read_text()) for domain in todo]

@@ -14,13 +14,14 @@ from custom_components.refu_ess.ess import (
     Event,
     EventKind,
     Guard,
+    Limit,
     Power,
     Record,
     RefuEss,
 )
 from tests.registers import ACTIVE_SETPOINT, REACTIVE_SETPOINT, word
 
-from .conftest import Clock
+from .clock import Clock
 
 WITHOUT_RAMP = ControlSettings(start_delay_s=0, ramp_w_per_s=1_000_000)
 ZERO = [(ACTIVE_SETPOINT, [0]), (REACTIVE_SETPOINT, [0])]
@@ -120,6 +121,14 @@ class Bench:
         """Stop, with the pauses taken from the clock."""
         with self.clock.pauses():
             await self.controller.async_shut_down()
+
+    def busy(self) -> bool:
+        """Whether control has anything to look after."""
+        return self.controller.busy
+
+    def limit(self) -> Limit:
+        """Why less is sent than what was asked for."""
+        return self.controller.limit
 
     def told(self, kind: EventKind) -> list[dict[str, object]]:
         """Return the details of the events of a kind."""

@@ -11,6 +11,7 @@ from modbus_connection.mock import MockModbusUnit
 
 from custom_components.refu_ess.ess import ALARMS, AlarmChange, AlarmLog, Look, RefuEss, Site, counts_as, look
 from custom_components.refu_ess.ess.alarm_log import CHANGES_KEPT, CHANGES_KEPT_PER_ALARM
+from tests.registers import ACTIVE_POWER, BATTERY_BLOCK, BATTERY_FAULT_10
 
 KEYS = frozenset(entry.key for entry in ALARMS)
 SMOKE, FAULT, WARNING, READY = "fog_alarm", "inverter_fault", "normal_high_temperature", "bms_ready"
@@ -172,8 +173,8 @@ def test_stored_by_another_version(log: AlarmLog) -> None:
 
 async def test_pictures(device: RefuEss, unit: MockModbusUnit) -> None:
     """A picture says what is active, what cannot be read, and how the system was doing."""
-    unit.input[0x140] = 1 << 7
-    unit.input[0x10D] = 250
+    unit.input[BATTERY_FAULT_10] = 1 << 7
+    unit.input[ACTIVE_POWER] = 250
     await device.async_poll()
     found = look(device.picture)
     assert found.active == {SMOKE}
@@ -187,7 +188,7 @@ async def test_pictures(device: RefuEss, unit: MockModbusUnit) -> None:
         "battery_lowest_temperature": 0,
         "system_state": "start",
     }
-    unit.fail_read(0x11A, IllegalDataAddressError(), register_type="input")
+    unit.fail_read(BATTERY_BLOCK, IllegalDataAddressError(), register_type="input")
     await device.async_poll()
     found = look(device.picture)
     assert {SMOKE, WARNING} <= found.unknown

@@ -65,21 +65,7 @@ from tests.registers import (
 )
 
 from .bench import ZERO, Bench, MakeBench
-from .conftest import Clock
-
-
-@pytest.fixture
-def bench(unit: MockModbusUnit, clock: Clock) -> MakeBench:
-    """Make a bench whose system runs and was seen running."""
-
-    async def make(**options: object) -> Bench:
-        unit.input.update(PERMITTING)
-        made = Bench(unit, clock, **options)  # type: ignore[arg-type]
-        await made.poll(2)
-        return made
-
-    return make
-
+from .clock import Clock
 
 # A lease
 
@@ -89,8 +75,8 @@ async def test_nothing_is_written_unasked(bench: MakeBench) -> None:
     made = await bench()
     await made.poll(200)
     assert made.written == []
-    assert made.controller.limit is Limit.NOTHING_ASKED
-    assert not made.controller.busy
+    assert made.limit() is Limit.NOTHING_ASKED
+    assert not made.busy()
 
 
 async def test_control_rests_while_nothing_changes(
@@ -175,7 +161,7 @@ async def test_release(bench: MakeBench, way: str) -> None:
     await made.poll(20)
     assert made.written == ZERO
     assert made.told(EventKind.LEASE_ENDED) == [{"reason": "released", "owner": "user"}]
-    assert not made.controller.busy
+    assert not made.busy()
 
 
 async def test_release_writes_zero_to_a_setpoint_of_another_system(bench: MakeBench, unit: MockModbusUnit) -> None:
@@ -253,7 +239,7 @@ async def test_lease_holds_zero_meanwhile(
     unit.input.update(words)
     await made.poll(3)
     assert made.holds(0)
-    assert made.controller.limit is limit
+    assert made.limit() is limit
     unit.input.update(before)
     await made.poll()
     assert made.holds(20_000)
@@ -365,13 +351,13 @@ async def test_lost_device_ends_the_lease(bench: MakeBench, unit: MockModbusUnit
     assert made.controller.lease.lease is not None
     await made.poll(1)
     assert made.controller.lease.last_end is End.STALE_DATA
-    assert made.controller.busy
-    assert made.controller.limit is Limit.ZERO_OWED
+    assert made.busy()
+    assert made.limit() is Limit.ZERO_OWED
     unit.fail_requests(None)
     made.taken()
     await made.poll(20)
     assert made.written == ZERO
-    assert not made.controller.busy
+    assert not made.busy()
 
 
 async def test_short_loss_of_the_link(bench: MakeBench, unit: MockModbusUnit) -> None:
@@ -440,7 +426,7 @@ async def test_unreadable_setpoints_are_commanded_without_reading_back(bench: Ma
     await made.controller.async_release()
     await made.poll(12)
     assert made.holds(0)
-    assert not made.controller.busy
+    assert not made.busy()
 
 
 async def test_writes_are_remembered(bench: MakeBench, unit: MockModbusUnit) -> None:
@@ -473,16 +459,16 @@ async def test_power_that_does_not_follow(bench: MakeBench, unit: MockModbusUnit
     await made.power(20_000)
     unit.input[ACTIVE_POWER] = 200
     await made.poll(20)
-    assert made.controller.limit is Limit.NONE
+    assert made.limit() is Limit.NONE
     unit.input[ACTIVE_POWER] = 0
     await made.poll(15)
-    assert made.controller.limit is Limit.NONE
+    assert made.limit() is Limit.NONE
     await made.poll(3)
-    assert made.controller.limit is Limit.NOT_DELIVERED
+    assert made.limit() is Limit.NOT_DELIVERED
     assert made.told(EventKind.NOT_DELIVERED) == [{"reason": "not_delivered", "sent": 20_000, "measured": 0}]
     unit.input[ACTIVE_POWER] = 185
     await made.poll()
-    assert made.controller.limit is Limit.NONE
+    assert made.limit() is Limit.NONE
 
 
 async def test_ramp_begins_when_the_start_is_seen(unit: MockModbusUnit, clock: Clock) -> None:
@@ -491,7 +477,7 @@ async def test_ramp_begins_when_the_start_is_seen(unit: MockModbusUnit, clock: C
     made = Bench(unit, clock, settings=ControlSettings())
     await made.poll()
     await made.power(5000)
-    assert made.controller.limit is Limit.RAMP
+    assert made.limit() is Limit.RAMP
     await made.poll(33)
     sent = [words[0] for address, words in made.written if address == ACTIVE_SETPOINT]
     assert sent == [0] * 31 + [10, 20, 30]
@@ -516,7 +502,7 @@ async def test_soc_protection(bench: MakeBench, unit: MockModbusUnit) -> None:
     for soc in (50, 10, 9, 7, 9, 11, 14, 15):
         unit.input[SOC] = soc
         await made.poll(2)
-        found.append((made.controller.decision.power.total_active_w, made.controller.limit.value))
+        found.append((made.controller.decision.power.total_active_w, made.limit().value))
     assert found == [
         (20_000, "none"),
         (0, "soc_reserve"),
@@ -549,7 +535,7 @@ async def test_read_only_refuses_every_command(bench: MakeBench) -> None:
     await made.poll(10)
     await made.shut_down()
     assert made.written == []
-    assert not made.controller.busy
+    assert not made.busy()
 
 
 async def test_start_only_from_standby(bench: MakeBench, unit: MockModbusUnit) -> None:
@@ -664,7 +650,7 @@ async def test_recovery_from_a_fault(bench: MakeBench, unit: MockModbusUnit) -> 
     assert made.taken() == [(WORK_STATE, [1])]
     unit.input[SYSTEM_STATE] = RUNNING
     await made.poll(3)
-    assert not made.controller.busy
+    assert not made.busy()
     unit.input[SYSTEM_STATE] = FAULT
     await made.poll(3600)
     assert [address for address, _ in made.taken()] == [ACTIVE_SETPOINT, REACTIVE_SETPOINT, WORK_STATE]

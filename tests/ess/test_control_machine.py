@@ -58,13 +58,16 @@ ADDRESSES = {
 IDLE_S = 10
 WATTS = st.sampled_from([-100_000, -20_000, -500, 3000, 20_000, 45_600, 100_000])
 VARS = st.sampled_from([0, 0, 5000, -20_000])
-COMMAND = {
+COMMAND: dict[str, Any] = {
     "kind": st.sampled_from([0, 1, 2, 3, 3, 3, 3]),
     "watts": WATTS,
     "var": VARS,
     "seconds": st.sampled_from([None, 5, 60]),
 }
-TROUBLE = {"skipped": st.integers(0, 14), "troubles": st.lists(st.sampled_from(Trouble), min_size=1, max_size=3)}
+TROUBLE: dict[str, Any] = {
+    "skipped": st.integers(0, 14),
+    "troubles": st.lists(st.sampled_from(Trouble), min_size=1, max_size=3),
+}
 
 
 class Disk:
@@ -434,7 +437,7 @@ class ControlMachine(RuleBasedStateMachine):
     ) -> None:
         """At any of its requests, or right after it."""
         self.all_is_well()
-        self.ess.troubles.extend([None] * skipped + troubles)
+        self.ess.troubles.extend([*[None] * skipped, *troubles])
         with suppress(RuntimeError):
             self.run(self.command(kind, watts, var, seconds))
         self.loop.run(self.live(3))
@@ -446,7 +449,7 @@ class ControlMachine(RuleBasedStateMachine):
         self.all_is_well()
         self.run(self.command(3, watts, 0, None))
         self.loop.run(self.live(3))
-        self.ess.troubles.extend([None] * (skipped // 3) + troubles)
+        self.ess.troubles.extend([*[None] * (skipped // 3), *troubles])
         with suppress(RuntimeError):
             self.run(self.controller.async_release())
         self.loop.run(self.live(2))
@@ -458,7 +461,7 @@ class ControlMachine(RuleBasedStateMachine):
         self.all_is_well()
         self.ess.fail()
         self.loop.run(self.live(2))
-        self.ess.troubles.extend([None] * skipped + troubles)
+        self.ess.troubles.extend([*[None] * skipped, *troubles])
         self.resetting_forced = True
         with suppress(RuntimeError):
             self.run(self.controller.async_begin_reset(forced=True))

@@ -23,7 +23,7 @@ from tests.registers import ACTIVE_SETPOINT, ERROR_RESET, OPERATION_MODE, REACTI
 from tests.simulator import Model, Simulator, State
 
 from .bench import Store
-from .conftest import Clock
+from .clock import Clock
 
 SHARE_OF_A_DAY_S = 21_600
 IDLE_S, BUSY_S = 10, 1

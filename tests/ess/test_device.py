@@ -25,8 +25,35 @@ from custom_components.refu_ess.ess import (
     link as link_module,
 )
 from custom_components.refu_ess.ess.catalogue import SITE_ENTRIES
+from tests.registers import (
+    ACTIVE_POWER,
+    ACTIVE_SETPOINT,
+    ACTIVE_SETPOINT_L1,
+    BATTERY_ALARM_1,
+    BATTERY_ALARM_4,
+    BATTERY_BLOCK,
+    BATTERY_FAULT_7,
+    BATTERY_FAULT_9,
+    BATTERY_FAULT_10,
+    CHARGE_ENERGY,
+    COMMUNICATION,
+    DISCHARGE_ENERGY,
+    ERROR_LOG_1,
+    GROUP_CONTROL,
+    HIGHEST_TEMPERATURE,
+    INVERTER_STATUS,
+    LOWEST_TEMPERATURE,
+    REACTIVE_SETPOINT,
+    REACTIVE_SETPOINT_L1,
+    SOC,
+    STATUS_BLOCK,
+    SYSTEM_ERROR_1,
+    WORK_STATE,
+    held,
+)
 
-from .conftest import Clock, alarms
+from .clock import Clock
+from .polled import alarms
 
 CHANNEL = {entry.key: entry for entry in CHANNELS}
 BIT = {entry.key: entry for entry in BITS}
@@ -34,15 +61,15 @@ BIT = {entry.key: entry for entry in BITS}
 
 async def test_one_refused_block(device: RefuEss, unit: MockModbusUnit, clock: Clock) -> None:
     """A refused block is left alone for five minutes, and the other block stays."""
-    unit.fail_read(0x100, IllegalDataAddressError(), register_type="input")
+    unit.fail_read(STATUS_BLOCK, IllegalDataAddressError(), register_type="input")
     await device.async_poll()
     assert not device.available(("status",))
     assert device.available(("battery",))
     unit.read_events.clear()
     clock.now += 299
     await device.async_poll(settings=False)
-    assert [event.address for event in unit.read_events] == [0x11A]
-    unit.fail_read(0x100, None, register_type="input")
+    assert [event.address for event in unit.read_events] == [BATTERY_BLOCK]
+    unit.fail_read(STATUS_BLOCK, None, register_type="input")
     clock.now += 1
     await device.async_poll()
     assert device.available(("status", "battery"))
@@ -51,30 +78,30 @@ async def test_one_refused_block(device: RefuEss, unit: MockModbusUnit, clock: C
 @pytest.mark.parametrize("refusal", [IllegalDataAddressError(), IllegalFunctionError()])
 async def test_refused_settings(device: RefuEss, unit: MockModbusUnit, clock: Clock, refusal: ModbusError) -> None:
     """Settings that the device refuses are left alone for five minutes, and nothing else goes with them."""
-    unit.fail_read(0x203, refusal)
+    unit.fail_read(ACTIVE_SETPOINT, refusal)
     await device.async_poll()
     assert {name for name, block in device.blocks.items() if not block.available} == {"total_setpoints"}
     unit.read_events.clear()
     clock.now += 299.9
     await device.async_poll()
-    assert 0x203 not in {event.address for event in unit.read_events}
-    assert {0x200, 0x204, 0x208} <= {event.address for event in unit.read_events}
+    assert ACTIVE_SETPOINT not in {event.address for event in unit.read_events}
+    assert {WORK_STATE, ACTIVE_SETPOINT_L1, REACTIVE_SETPOINT_L1} <= {event.address for event in unit.read_events}
     clock.now += 0.1
     await device.async_poll()
-    assert 0x203 in {event.address for event in unit.read_events}
+    assert ACTIVE_SETPOINT in {event.address for event in unit.read_events}
 
 
 async def test_a_busy_device_is_no_refusal(device: RefuEss, unit: MockModbusUnit, clock: Clock) -> None:
     """A block that was refused and is then only busy is asked at the next poll again."""
-    unit.fail_read(0x11A, IllegalDataAddressError(), register_type="input")
+    unit.fail_read(BATTERY_BLOCK, IllegalDataAddressError(), register_type="input")
     await device.async_poll()
-    unit.fail_read(0x11A, ServerDeviceBusyError(), register_type="input")
+    unit.fail_read(BATTERY_BLOCK, ServerDeviceBusyError(), register_type="input")
     clock.now += 300
     await device.async_poll()
     unit.read_events.clear()
     clock.now += 1
     await device.async_poll()
-    assert [event.address for event in unit.read_events] == [0x100, 0x11A]
+    assert [event.address for event in unit.read_events] == [STATUS_BLOCK, BATTERY_BLOCK]
 
 
 async def test_refusal_over_the_fresh_link(
@@ -98,11 +125,11 @@ async def test_refusal_over_the_fresh_link(
 
 async def test_silence_after_a_good_block(device: RefuEss, unit: MockModbusUnit) -> None:
     """A device that falls silent in the middle of a poll is silent: no half of a poll is shown."""
-    unit.fail_read(0x11A, ModbusTimeoutError("late"), register_type="input")
+    unit.fail_read(BATTERY_BLOCK, ModbusTimeoutError("late"), register_type="input")
     with pytest.raises(ModbusTimeoutError, match="late"):
         await device.async_poll()
     assert not any(block.available for block in device.blocks.values())
-    assert [event.address for event in unit.read_events] == [0x100, 0x11A]
+    assert [event.address for event in unit.read_events] == [STATUS_BLOCK, BATTERY_BLOCK]
 
 
 async def test_silence_is_tried_once_more_only_at_first(device: RefuEss, unit: MockModbusUnit) -> None:
@@ -115,7 +142,7 @@ async def test_silence_is_tried_once_more_only_at_first(device: RefuEss, unit: M
         with pytest.raises(ModbusTimeoutError):
             await device.async_poll()
         asked.append([event.address for event in unit.read_events])
-    assert asked == [[0x100, 0x100], [0x100], [0x100]]
+    assert asked == [[STATUS_BLOCK, STATUS_BLOCK], [STATUS_BLOCK], [STATUS_BLOCK]]
     unit.fail_requests(None)
     await device.async_poll()
     assert all(block.available for block in device.blocks.values())
@@ -123,10 +150,10 @@ async def test_silence_is_tried_once_more_only_at_first(device: RefuEss, unit: M
 
 async def test_busy_block_is_asked_at_the_next_poll(device: RefuEss, unit: MockModbusUnit, clock: Clock) -> None:
     """Any other exception is no refusal."""
-    unit.fail_read(0x11A, ServerDeviceBusyError(), register_type="input")
+    unit.fail_read(BATTERY_BLOCK, ServerDeviceBusyError(), register_type="input")
     await device.async_poll()
     assert device.picture.values["stored_energy"] is None
-    unit.fail_read(0x11A, None, register_type="input")
+    unit.fail_read(BATTERY_BLOCK, None, register_type="input")
     clock.now += 1
     await device.async_poll()
     assert device.picture.values["stored_energy"] == 65.0
@@ -134,10 +161,10 @@ async def test_busy_block_is_asked_at_the_next_poll(device: RefuEss, unit: MockM
 
 async def test_failed_settings_are_asked_at_the_next_poll(device: RefuEss, unit: MockModbusUnit, clock: Clock) -> None:
     """Settings that failed do not wait for their minute."""
-    unit.fail_read(0x200, ServerDeviceBusyError())
+    unit.fail_read(WORK_STATE, ServerDeviceBusyError())
     await device.async_poll()
     assert not device.available(("commands",))
-    unit.fail_read(0x200, None)
+    unit.fail_read(WORK_STATE, None)
     clock.now += 1
     await device.async_poll()
     assert device.available(("commands",))
@@ -145,8 +172,8 @@ async def test_failed_settings_are_asked_at_the_next_poll(device: RefuEss, unit:
 
 async def test_both_input_blocks_refused(device: RefuEss, unit: MockModbusUnit) -> None:
     """A device that refuses everything is an error, not an empty success."""
-    unit.fail_read(0x100, IllegalDataAddressError(), register_type="input")
-    unit.fail_read(0x11A, IllegalDataAddressError(), register_type="input")
+    unit.fail_read(STATUS_BLOCK, IllegalDataAddressError(), register_type="input")
+    unit.fail_read(BATTERY_BLOCK, IllegalDataAddressError(), register_type="input")
     with pytest.raises(IllegalDataAddressError):
         await device.async_poll()
 
@@ -159,7 +186,7 @@ async def test_silence(device: RefuEss, unit: MockModbusUnit, error: ModbusError
     with pytest.raises(type(error)):
         await device.async_poll()
     assert not any(block.available for block in device.blocks.values())
-    assert device.picture.words["battery"][0x121] == 50
+    assert device.picture.words["battery"][SOC] == 50
     assert device.unit.statistics.errors[type(error).__name__] == 2  # once more over a fresh link
 
 
@@ -216,7 +243,8 @@ async def test_second_try_drops_a_private_link_only(
     """The second try opens a new private link; a shared one is not taken from the others."""
     device = RefuEss(unit, shared_link=shared, clock=clock)
     await device.async_poll()
-    read, failures, drops = unit.read_input_registers, [ModbusTimeoutError("late")], []
+    read, failures = unit.read_input_registers, [ModbusTimeoutError("late")]
+    drops: list[None] = []
 
     async def fail_once(address: int, count: int) -> list[int]:
         if failures:
@@ -293,7 +321,7 @@ async def test_statistics(device: RefuEss, unit: MockModbusUnit, connection: Moc
     with pytest.raises(ModbusConnectionError):
         await device.async_poll()
     unit.fail_requests(None)
-    unit.fail_read(0x208, ServerDeviceBusyError())
+    unit.fail_read(REACTIVE_SETPOINT_L1, ServerDeviceBusyError())
     await device.async_poll()
     assert (statistics.requests, statistics.reconnects) == (1 + 7, 0)  # opened for the first time is no return
     connection.simulate_connection_lost()
@@ -313,10 +341,10 @@ async def test_connected(device: RefuEss) -> None:
 async def test_unknown_bits(device: RefuEss, unit: MockModbusUnit, caplog: pytest.LogCaptureFixture) -> None:
     """A bit that nobody declared is told once and remembered."""
     caplog.set_level(logging.WARNING)
-    unit.input[0x13F] = 0b1 | 1 << 5
+    unit.input[BATTERY_FAULT_9] = 0b1 | 1 << 5
     await device.async_poll()
     await device.async_poll()
-    unit.input[0x13F] = 1 << 7
+    unit.input[BATTERY_FAULT_9] = 1 << 7
     await device.async_poll()
     assert device.unknown_bits == {"battery_fault_9": 0b1 | 1 << 5 | 1 << 7}
     assert caplog.text.count("battery_fault_9") == 2
@@ -324,7 +352,7 @@ async def test_unknown_bits(device: RefuEss, unit: MockModbusUnit, caplog: pytes
 
 async def test_words_without_labels_have_no_unknown_bits(device: RefuEss, unit: MockModbusUnit) -> None:
     """What no source labels is a number, not a set of bits."""
-    unit.input.update({0x13D: 0xFFFF, 0x145: 0xFFFF, 0x146: 0xFFFF})
+    unit.input.update({BATTERY_FAULT_7: 0xFFFF, GROUP_CONTROL: 0xFFFF, ERROR_LOG_1: 0xFFFF})
     await device.async_poll()
     assert device.unknown_bits == {}
     assert device.picture.alarms == ()
@@ -332,7 +360,7 @@ async def test_words_without_labels_have_no_unknown_bits(device: RefuEss, unit: 
 
 async def test_alarms_by_severity(device: RefuEss, unit: MockModbusUnit) -> None:
     """Faults come before warnings, and what is not ready comes last."""
-    unit.input.update({0x130: 1 << 6, 0x140: 1 << 8, 0x101: 1 << 10})
+    unit.input.update({BATTERY_ALARM_1: 1 << 6, BATTERY_FAULT_10: 1 << 8, SYSTEM_ERROR_1: 1 << 10})
     await device.async_poll()
     assert alarms(device) == ("fuse_fault", "normal_high_temperature", "bms_ready")
 
@@ -368,9 +396,9 @@ def category_by_text(entry: BitEntry) -> str:
 @pytest.mark.parametrize("entry", BITS, ids=lambda entry: entry.key)
 async def test_each_bit_raises_what_it_is_about(device: RefuEss, unit: MockModbusUnit, entry: BitEntry) -> None:
     """A bit alone raises its severity and its category and nothing else; one that only informs raises nothing."""
-    unit.input.update({0x101: 0x600, 0x102: 0x17, 0x103: 0})
+    unit.input.update({SYSTEM_ERROR_1: 0x600, COMMUNICATION: 0x17, INVERTER_STATUS: 0})
     address, mask = entry.field.address, entry.field.mask
-    unit.input[address] = unit.input.get(address, 0) ^ mask
+    unit.input[address] = held(unit.input, address) ^ mask
     await device.async_poll()
     raised = {key for key in CONDITION_OF.values() if device.picture.values[key]}
     severity = entry.bit.severity.value
@@ -391,35 +419,36 @@ async def test_each_bit_raises_what_it_is_about(device: RefuEss, unit: MockModbu
 
 async def test_groups_that_are_not_installed(unit: MockModbusUnit) -> None:
     """A bit of a battery group that is not installed is no alarm."""
-    unit.input[0x133] = 0b1111
+    unit.input[BATTERY_ALARM_4] = 0b1111
     device = RefuEss(unit, Site(battery_groups=2))
     await device.async_poll()
     assert alarms(device) == ("group_1_isolation_switch_open", "group_2_isolation_switch_open")
     assert device.picture.values["group_3_isolation_switch_open"] is True
-    unit.input[0x133] = 0b1100
+    unit.input[BATTERY_ALARM_4] = 0b1100
     await device.async_poll()
     assert device.picture.values["contactor_problem"] is False
 
 
 async def test_incomplete_alarms(device: RefuEss, unit: MockModbusUnit) -> None:
     """What is seen counts; what is not seen makes a no unknown."""
-    unit.input[0x101] |= 1
-    unit.fail_read(0x11A, ServerDeviceBusyError(), register_type="input")
+
+    def shown(*keys: str) -> list[object]:
+        return [device.picture.values[key] for key in keys]
+
+    unit.input[SYSTEM_ERROR_1] = held(unit.input, SYSTEM_ERROR_1) | 1
+    unit.fail_read(BATTERY_BLOCK, ServerDeviceBusyError(), register_type="input")
     await device.async_poll()
-    assert device.picture.values["fault"] is True
-    assert device.picture.values["warning"] is None
-    assert device.picture.values["active_alarms"] is None
-    assert device.picture.values["most_severe_alarm"] == "bms_in_error"
-    unit.input[0x101] = 0x600
+    assert shown("fault", "warning") == [True, None]
+    assert shown("active_alarms", "most_severe_alarm") == [None, "bms_in_error"]
+    unit.input[SYSTEM_ERROR_1] = 0x600
     await device.async_poll()
-    assert device.picture.values["fault"] is None
-    assert device.picture.values["most_severe_alarm"] is None
+    assert shown("fault", "most_severe_alarm") == [None, None]
 
 
 async def test_incomplete_alarms_of_the_other_block(device: RefuEss, unit: MockModbusUnit) -> None:
     """A fault in the battery's words is a fault, though the inverter's words were refused."""
-    unit.input[0x140] = 1 << 8
-    unit.fail_read(0x100, IllegalDataAddressError(), register_type="input")
+    unit.input[BATTERY_FAULT_10] = 1 << 8
+    unit.fail_read(STATUS_BLOCK, IllegalDataAddressError(), register_type="input")
     await device.async_poll()
     assert device.picture.values["fault"] is True
     assert device.picture.values["contactor_problem"] is True
@@ -430,10 +459,10 @@ async def test_incomplete_alarms_of_the_other_block(device: RefuEss, unit: MockM
 
 async def test_alarms_of_a_failed_block_are_not_kept(device: RefuEss, unit: MockModbusUnit) -> None:
     """An alarm is not active on the word of an earlier poll."""
-    unit.input[0x140] = 1 << 8
+    unit.input[BATTERY_FAULT_10] = 1 << 8
     await device.async_poll()
     assert alarms(device) == ("fuse_fault",)
-    unit.fail_read(0x11A, ServerDeviceBusyError(), register_type="input")
+    unit.fail_read(BATTERY_BLOCK, ServerDeviceBusyError(), register_type="input")
     await device.async_poll()
     assert alarms(device) == ()
     assert device.picture.values["fault"] is None
@@ -441,10 +470,10 @@ async def test_alarms_of_a_failed_block_are_not_kept(device: RefuEss, unit: Mock
 
 async def test_number_of_a_failed_block(device: RefuEss, unit: MockModbusUnit) -> None:
     """A number is unknown as soon as its block fails, and so is what is computed from it."""
-    unit.input.update({0x126: 2000, 0x128: 1800, 0x12D: 30, 0x12E: 20})
+    unit.input.update({CHARGE_ENERGY: 2000, DISCHARGE_ENERGY: 1800, HIGHEST_TEMPERATURE: 30, LOWEST_TEMPERATURE: 20})
     await device.async_poll()
     assert device.picture.values["battery_charge_energy"] == 2000
-    unit.fail_read(0x11A, ServerDeviceBusyError(), register_type="input")
+    unit.fail_read(BATTERY_BLOCK, ServerDeviceBusyError(), register_type="input")
     await device.async_poll()
     for key in ("soc", "battery_charge_energy", "battery_discharge_energy"):
         assert device.picture.values[key] is None, key
@@ -454,19 +483,19 @@ async def test_number_of_a_failed_block(device: RefuEss, unit: MockModbusUnit) -
 
 async def test_held_counter_of_a_failed_block(device: RefuEss, unit: MockModbusUnit) -> None:
     """A counter that is held is as unknown as any other number once its block fails."""
-    unit.input.update({0x126: 2000, 0x128: 1800})
+    unit.input.update({CHARGE_ENERGY: 2000, DISCHARGE_ENERGY: 1800})
     await device.async_poll()
-    unit.input[0x126] = 0
+    unit.input[CHARGE_ENERGY] = 0
     await device.async_poll()
     assert device.picture.values["battery_charge_energy"] == 2000
-    unit.fail_read(0x11A, ServerDeviceBusyError(), register_type="input")
+    unit.fail_read(BATTERY_BLOCK, ServerDeviceBusyError(), register_type="input")
     await device.async_poll()
     assert device.picture.values["battery_charge_energy"] is None
 
 
 async def test_conditions_of_a_disproved_layout(device: RefuEss, unit: MockModbusUnit) -> None:
     """While the place of "Inverter warning" is disproved, that there is no warning is not known."""
-    unit.input.update({0x103: 1 << 13 | 1 << 8, 0x10D: 250})
+    unit.input.update({INVERTER_STATUS: 1 << 13 | 1 << 8, ACTIVE_POWER: 250})
     for _ in range(3):
         await device.async_poll()
     assert device.picture.values["inverter_warning"] is None
@@ -478,7 +507,7 @@ async def test_conditions_of_a_disproved_layout(device: RefuEss, unit: MockModbu
 
 async def test_silent_settings(device: RefuEss, unit: MockModbusUnit, clock: Clock) -> None:
     """A device that answers for its readings but not for a setpoint still shows its readings."""
-    unit.fail_read(0x203, ModbusTimeoutError("late"))
+    unit.fail_read(ACTIVE_SETPOINT, ModbusTimeoutError("late"))
     for _ in range(3):
         with suppress(ModbusTimeoutError):
             await device.async_poll()
@@ -487,7 +516,15 @@ async def test_silent_settings(device: RefuEss, unit: MockModbusUnit, clock: Clo
     assert not device.available(("total_setpoints",))
 
 
-@pytest.mark.parametrize(("refused", "other"), [(0x203, 0x207), (0x207, 0x203), (0x204, 0x208), (0x208, 0x204)])
+@pytest.mark.parametrize(
+    ("refused", "other"),
+    [
+        (ACTIVE_SETPOINT, REACTIVE_SETPOINT),
+        (REACTIVE_SETPOINT, ACTIVE_SETPOINT),
+        (ACTIVE_SETPOINT_L1, REACTIVE_SETPOINT_L1),
+        (REACTIVE_SETPOINT_L1, ACTIVE_SETPOINT_L1),
+    ],
+)
 async def test_one_piece_refused(device: RefuEss, unit: MockModbusUnit, refused: int, other: int) -> None:
     """A device that refuses one of the five pieces of the settings still answers the other four."""
     unit.holding[other] = 7
@@ -496,12 +533,14 @@ async def test_one_piece_refused(device: RefuEss, unit: MockModbusUnit, refused:
     (key,) = (one.key for one in CHANNELS if one.field is not None and one.field.address == other)
     assert device.picture.available(key)
     assert device.picture.values[key] == 700
-    assert not device.blocks["total_setpoints" if other in {0x203, 0x207} else "phase_setpoints"].available
+    assert not device.blocks[
+        "total_setpoints" if other in {ACTIVE_SETPOINT, REACTIVE_SETPOINT} else "phase_setpoints"
+    ].available
 
 
 async def test_shifted_layout(unit: MockModbusUnit) -> None:
     """In the shifted layout the doubtful bits are read one place lower, the others where they were."""
-    unit.input[0x103] = 1 << 7 | 1 << 3
+    unit.input[INVERTER_STATUS] = 1 << 7 | 1 << 3
     device = RefuEss(unit, Site(inverter_status_layout=InverterStatusLayout.SHIFTED))
     await device.async_poll()
     assert device.picture.values["inverter_warning"] is True

@@ -9,7 +9,7 @@ import pytest
 from custom_components.refu_ess.ess import BITS_BY_WORD, CHANNELS, InverterStatusLayout, RefuEss, Severity, Site
 from custom_components.refu_ess.ess.enums import Code
 
-from .conftest import polled
+from .polled import polled
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 FRAMES: list[dict[str, Any]] = [

@@ -18,8 +18,9 @@ from custom_components.refu_ess.ess import (
     Site,
 )
 from custom_components.refu_ess.ess.plausibility import Counted
+from tests.registers import FIRST_SETTING, STATUS_BLOCK
 
-from .conftest import Clock
+from .clock import Clock
 
 WORD = st.integers(0, 0xFFFF)
 WHOLE = {
@@ -44,11 +45,11 @@ def _quiet(caplog: pytest.LogCaptureFixture) -> None:
 async def test_any_words(polls: list[list[int]], holdings: list[int], layout: InverterStatusLayout) -> None:
     """Every value is of its type, and every bit a yes or no, however many polls brought whatever words."""
     unit = MockModbusConnection().for_unit(1)
-    unit.holding.update(dict(enumerate(holdings, 0x200)))
+    unit.holding.update(dict(enumerate(holdings, FIRST_SETTING)))
     clock = Clock()
     device = RefuEss(unit, Site(inverter_status_layout=layout), clock=clock)
     for inputs in polls:
-        unit.input.update(dict(enumerate(inputs, 0x100)))
+        unit.input.update(dict(enumerate(inputs, STATUS_BLOCK)))
         await device.async_poll()
         clock.now += 10
     for entry in CHANNELS:

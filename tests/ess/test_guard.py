@@ -44,8 +44,15 @@ from custom_components.refu_ess.ess.guard import (
 )
 from custom_components.refu_ess.ess.guardian import Guardian, GuardLink
 from custom_components.refu_ess.ess.settings import PhaseSetpoints, TotalSetpoints
+from tests.registers import (
+    ACTIVE_SETPOINT,
+    ACTIVE_SETPOINT_L1,
+    ACTIVE_SETPOINT_L2,
+    REACTIVE_SETPOINT,
+    REACTIVE_SETPOINT_L1,
+)
 
-from .conftest import Clock
+from .clock import Clock
 
 QUICK = Timing(check=0.01, retry=0.01, settle=0.05, give_up=0.3)
 REPORT = GuardReport(
@@ -63,7 +70,7 @@ MINUS_20_KW = 0x10000 - 200
 def unit() -> MockModbusUnit:
     """A device that holds -20 kW and -20 kvar."""
     unit = MockModbusConnection().for_unit(1)
-    unit.holding.update({0x203: MINUS_20_KW, 0x207: MINUS_20_KW})
+    unit.holding.update({ACTIVE_SETPOINT: MINUS_20_KW, REACTIVE_SETPOINT: MINUS_20_KW})
     return unit
 
 
@@ -129,7 +136,7 @@ def bench(unit: MockModbusUnit, tmp_path: Path) -> Bench:
     return Bench(unit, tmp_path)
 
 
-ZEROS = [(0x203, [0], 16), (0x207, [0], 16)]
+ZEROS = [(ACTIVE_SETPOINT, [0], 16), (REACTIVE_SETPOINT, [0], 16)]
 
 
 # What is said and stored
@@ -299,10 +306,10 @@ async def test_report_that_was_taken_does_not_come_back(bench: Bench, tmp_path: 
 async def test_closed_per_phase(bench: Bench, unit: MockModbusUnit) -> None:
     """Only the registers in use become zero."""
     bench.orders = replace(bench.orders, per_phase=True)
-    unit.holding[0x205] = MINUS_20_KW
+    unit.holding[ACTIVE_SETPOINT_L2] = MINUS_20_KW
     assert await bench.run() == EXIT_DONE
-    assert bench.written == [(0x204, [0, 0, 0], 16), (0x208, [0, 0, 0], 16)]
-    assert unit.holding[0x203] == MINUS_20_KW
+    assert bench.written == [(ACTIVE_SETPOINT_L1, [0, 0, 0], 16), (REACTIVE_SETPOINT_L1, [0, 0, 0], 16)]
+    assert unit.holding[ACTIVE_SETPOINT] == MINUS_20_KW
 
 
 async def test_already_zero(bench: Bench, unit: MockModbusUnit) -> None:
@@ -321,7 +328,7 @@ async def test_zero_that_does_not_stay(bench: Bench, unit: MockModbusUnit) -> No
     while not bench.connects:  # noqa: ASYNC110 - what it waits for is a counter
         await asyncio.sleep(0)
     await asyncio.sleep(0.01)
-    unit.holding[0x203] = MINUS_20_KW
+    unit.holding[ACTIVE_SETPOINT] = MINUS_20_KW
     assert await running == EXIT_DONE
     assert bench.written == ZEROS
     assert [report.outcome for report in bench.reports] == ["trying", "already_zero", "zero_written"]
@@ -343,7 +350,7 @@ async def test_second_look_that_fails(bench: Bench, unit: MockModbusUnit, refuse
 
 async def test_setpoints_that_cannot_be_read(bench: Bench, unit: MockModbusUnit) -> None:
     """Where nothing can be read, an acknowledged zero is all there is."""
-    unit.fail_read(0x203, IllegalDataAddressError())
+    unit.fail_read(ACTIVE_SETPOINT, IllegalDataAddressError())
     assert await bench.run() == EXIT_DONE
     assert bench.written == ZEROS
     last = bench.reports[-1]
@@ -354,8 +361,8 @@ async def test_read_back_that_fails(bench: Bench, unit: MockModbusUnit) -> None:
     """Where the setpoints could be read before, zero counts when it reads back."""
 
     def lose_the_link(_: WriteEvent) -> None:
-        unit.fail_read(0x203, ModbusTimeoutError())
-        asyncio.get_running_loop().call_later(0.05, lambda: unit.fail_read(0x203, None))
+        unit.fail_read(ACTIVE_SETPOINT, ModbusTimeoutError())
+        asyncio.get_running_loop().call_later(0.05, lambda: unit.fail_read(ACTIVE_SETPOINT, None))
 
     unsubscribe = unit.on_write(lose_the_link)
     running = asyncio.create_task(bench.run())
@@ -371,14 +378,14 @@ async def test_read_back_that_fails(bench: Bench, unit: MockModbusUnit) -> None:
 
 async def test_write_that_fails(bench: Bench, unit: MockModbusUnit) -> None:
     """A run that is refused does not keep the next from its zero, and is tried until the time is up."""
-    unit.fail_write(0x203, IllegalDataAddressError())
+    unit.fail_write(ACTIVE_SETPOINT, IllegalDataAddressError())
     assert await bench.run() == EXIT_DONE
     last = bench.reports[-1]
     assert last.outcome is Outcome.NOT_WRITTEN
     assert last.tries > 2
     assert last.seconds >= QUICK.give_up
     assert last.held_after == {"set_active_power": -20_000, "set_reactive_power": 0}
-    assert {write.address for write in bench.writes} == {0x207}
+    assert {write.address for write in bench.writes} == {REACTIVE_SETPOINT}
 
 
 async def test_connections_that_fail(bench: Bench) -> None:
@@ -451,7 +458,7 @@ async def test_connect(
 ) -> None:
     """A connection is closed after use; the lock of a port counts unless a hung parent may hold it."""
     port = type("Serial", (), {"exclusive": None})
-    monkeypatch.setitem(sys.modules, "serial", types.SimpleNamespace(Serial=port))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "serial", types.SimpleNamespace(Serial=port))
     with patch("modbus_connection.pymodbus.ModbusConnection", return_value=AsyncMock()) as opened:
         opened.return_value.for_unit = MagicMock()
         device = load(replace(bench.orders, kind=kind, params=params, per_phase=True))
@@ -464,8 +471,8 @@ async def test_connect(
         opened.return_value.close.assert_awaited_once()
     assert opened.call_args.kwargs == {"timeout": 0.02}
     one = port()
-    one.exclusive = True  # type: ignore[attr-defined]
-    assert one.exclusive is (None if reason is Reason.SILENT else True)  # type: ignore[attr-defined]
+    one.exclusive = True
+    assert one.exclusive is (None if reason is Reason.SILENT else True)
 
 
 def test_main_on_pipes(bench: Bench) -> None:
@@ -611,13 +618,20 @@ async def test_cancelled_start(hire: Hire) -> None:
     await ended(one)
 
 
+async def has_acted(one: Guardian) -> None:
+    """Wait until the guard says that it acts."""
+    while one.acted is None:  # noqa: ASYNC110 - it is a process
+        await asyncio.sleep(0.01)
+
+
 async def test_acted(hire: Hire) -> None:
     """The report is there at the first look after a blocked loop; the callback follows once the guard has ended."""
     on_acted = MagicMock()
     one = hire(f"{READY_SCRIPT}; echo rubbish; {echo(TRYING, REPORT)}", on_acted=on_acted)
     assert await one.async_start()
     time.sleep(0.3)  # noqa: ASYNC251 - a blocked event loop is the point
-    assert one.acted == REPORT
+    acted = one.acted
+    assert acted == REPORT
     assert (one.running, one.lost) == (False, False)
     await ended(one)
     on_acted.assert_called_once_with(REPORT)
@@ -655,8 +669,7 @@ async def test_new_guard_instead_of_one_that_acts(hire: Hire, monkeypatch: pytes
     monkeypatch.setattr(guardian, "END_S", 0.2)
     one = hire(f"{READY_SCRIPT}; {echo(TRYING)}; exec /bin/sleep 30")
     assert await one.async_start()
-    while one.acted is None:  # noqa: ASYNC110 - it is a process
-        await asyncio.sleep(0.01)
+    await has_acted(one)
     first = one._process
     assert first is not None
     one._python = sys.executable

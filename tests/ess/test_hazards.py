@@ -15,7 +15,7 @@ from modbus_connection import (
     ServerDeviceBusyError,
     ServerDeviceFailureError,
 )
-from modbus_connection.mock import MockModbusUnit
+from modbus_connection.mock import MockModbusUnit, WriteEvent
 
 from custom_components.refu_ess.ess import (
     End,
@@ -36,11 +36,11 @@ from custom_components.refu_ess.ess.setpoint import Envelope
 from tests.registers import (
     ACTIVE_SETPOINT,
     ACTIVE_SETPOINT_L1,
+    BATTERY_BLOCK,
     BATTERY_FAULT_10,
     ERROR_CODE,
     ERROR_RESET,
     FAULT,
-    PERMITTING,
     REACTIVE_SETPOINT,
     RUNNING,
     SMOKE,
@@ -48,11 +48,12 @@ from tests.registers import (
     STANDBY,
     SYSTEM_STATE,
     WORK_STATE,
+    held,
     word,
 )
 
 from .bench import ZERO, Bench, MakeBench
-from .conftest import Clock
+from .clock import Clock
 
 START, STOP = (WORK_STATE, [1]), (WORK_STATE, [0])
 RESET = (ERROR_RESET, [1])
@@ -86,33 +87,21 @@ class FakeGuard:
         self.log.append("abandon")
 
 
-@pytest.fixture
-def bench(unit: MockModbusUnit, clock: Clock) -> MakeBench:
-    """Make a bench whose system runs and was seen running."""
-
-    async def make(**options: object) -> Bench:
-        unit.input.update(PERMITTING)
-        made = Bench(unit, clock, **options)  # type: ignore[arg-type]
-        await made.poll(2)
-        return made
-
-    return make
-
-
 def show_late(made: Bench, unit: MockModbusUnit, seconds: float) -> None:
     """Let the device show a setpoint so many seconds after it was written."""
-    shown = {ACTIVE_SETPOINT: unit.holding.get(ACTIVE_SETPOINT, 0)}
+    shown = held(unit.holding, ACTIVE_SETPOINT)
     pending: list[tuple[float, int]] = []
 
-    def held() -> int:
+    def late() -> int:
+        nonlocal shown
         while pending and pending[0][0] <= made.clock.now:
-            shown[ACTIVE_SETPOINT] = pending.pop(0)[1]
-        return shown[ACTIVE_SETPOINT]
+            shown = pending.pop(0)[1]
+        return shown
 
-    def written(event: object) -> None:
-        if event.address == ACTIVE_SETPOINT:  # type: ignore[attr-defined]
-            pending.append((made.clock.now + seconds, int(event.values[0])))  # type: ignore[attr-defined]
-            unit.holding[ACTIVE_SETPOINT] = held
+    def written(event: WriteEvent) -> None:
+        if event.address == ACTIVE_SETPOINT:
+            pending.append((made.clock.now + seconds, int(event.values[0])))
+            unit.holding[ACTIVE_SETPOINT] = late
 
     unit.on_write(written)
 
@@ -130,28 +119,28 @@ async def test_h1_busy_while_anything_is_held_or_owed(bench: MakeBench, unit: Mo
     """A lease, a zero, a reset, a recovery, and a record that is behind each need looking after."""
     made = await bench()
     controller = made.controller
-    assert not controller.busy
+    assert not made.busy()
     await made.power(20_000)
-    assert controller.busy
+    assert made.busy()
     unit.fail_requests(ModbusConnectionError("gone"))
     with suppress(WriteFailedError):
         await controller.async_release()
-    assert controller.busy
+    assert made.busy()
     unit.fail_requests(None)
     await made.poll(15)
-    assert not controller.busy
+    assert not made.busy()
     unit.input[ERROR_CODE] = 7
     await made.poll()
     await controller.async_begin_reset(forced=True)
-    assert controller.busy
+    assert made.busy()
     await made.poll(5)
-    assert not controller.busy
+    assert not made.busy()
     await controller.async_switch_recovery(on=True)
     await made.poll()
-    assert not controller.busy
+    assert not made.busy()
     unit.input[SYSTEM_STATE] = FAULT
     await made.poll()
-    assert controller.busy
+    assert made.busy()
 
 
 async def test_h1_lease_without_cycles_has_lost_its_control(bench: MakeBench) -> None:
@@ -179,7 +168,7 @@ async def test_h2_late_setpoint_is_ours(bench: MakeBench, unit: MockModbusUnit, 
     await made.poll(20)
     assert made.told(EventKind.FOREIGN_WRITER) == []
     assert made.holds(0) or unit.holding[ACTIVE_SETPOINT]() == 0  # type: ignore[operator]
-    assert not made.controller.busy
+    assert not made.busy()
 
 
 async def test_h2_write_without_an_answer_is_ours(bench: MakeBench, unit: MockModbusUnit) -> None:
@@ -201,13 +190,13 @@ async def test_h2_clamped_setpoint_is_a_limit_with_a_name(bench: MakeBench, unit
     unit.on_write(lambda _: unit.holding.update({ACTIVE_SETPOINT: min(int(unit.holding[ACTIVE_SETPOINT]), 150)}))  # type: ignore[arg-type]
     await made.power(20_000)
     await made.poll(10)
-    assert made.controller.limit is Limit.REDUCED_BY_DEVICE
+    assert made.limit() is Limit.REDUCED_BY_DEVICE
     assert made.told(EventKind.NOT_DELIVERED)[0]["reason"] == "reduced_by_device"
     assert made.controller.lease.lease is not None
     await made.controller.async_release()
     await made.poll(12)
     assert made.holds(0)
-    assert not made.controller.busy
+    assert not made.busy()
 
 
 async def test_h2_setpoint_rounded_up_by_one_step_is_ours(bench: MakeBench, unit: MockModbusUnit) -> None:
@@ -261,7 +250,7 @@ async def test_h2_what_another_system_does_not_write_is_zeroed(bench: MakeBench,
     made.taken()
     await made.poll(20)
     assert made.written == []
-    assert not made.controller.busy
+    assert not made.busy()
 
 
 async def test_h2_phases_that_another_system_does_not_write_are_zeroed(bench: MakeBench, unit: MockModbusUnit) -> None:
@@ -272,7 +261,7 @@ async def test_h2_phases_that_another_system_does_not_write_are_zeroed(bench: Ma
     unit.holding[ACTIVE_SETPOINT_L1] = word(-30_000)
     await made.poll(20)
     assert [unit.holding[ACTIVE_SETPOINT_L1 + phase] for phase in range(3)] == [word(-30_000), 0, 0]
-    assert not made.controller.busy
+    assert not made.busy()
 
 
 async def test_h2_release_is_one_zero_and_no_fight(bench: MakeBench, unit: MockModbusUnit) -> None:
@@ -286,7 +275,7 @@ async def test_h2_release_is_one_zero_and_no_fight(bench: MakeBench, unit: MockM
         unit.holding[ACTIVE_SETPOINT] = word(10_000)
         await made.poll()
     assert made.written == ZERO  # one more, since it could have been a late value of ours
-    assert not made.controller.busy
+    assert not made.busy()
 
 
 async def test_h2_setpoint_of_another_system_after_the_zero_is_left_alone(
@@ -303,7 +292,7 @@ async def test_h2_setpoint_of_another_system_after_the_zero_is_left_alone(
     await made.poll(20)
     assert made.written == []
     assert len(made.told(EventKind.FOREIGN_WRITER)) == 1
-    assert not made.controller.busy
+    assert not made.busy()
 
 
 async def test_h2_power_that_a_debt_is_owed_for_stays_ours_under_a_new_lease(
@@ -448,7 +437,7 @@ async def test_h3_start_without_a_link_waits_for_it(bench: MakeBench, unit: Mock
     unit.fail_requests(ModbusConnectionError("gone"))
     made = await bench(record=Record(zero=OWED))
     await made.poll(10)
-    assert made.controller.busy
+    assert made.busy()
     unit.fail_requests(None)
     await made.poll(3)
     assert made.written == ZERO
@@ -494,7 +483,7 @@ async def test_h3_zero_is_paid_where_it_is_owed(bench: MakeBench, unit: MockModb
     await made.poll(15)
     first = ACTIVE_SETPOINT_L1 if per_phase else ACTIVE_SETPOINT
     assert unit.holding[first] == 0
-    assert not made.controller.busy
+    assert not made.busy()
     await made.power(20_000)
     assert made.controller.lease.lease is not None
 
@@ -819,7 +808,7 @@ async def test_h7_stop_setpoints_and_release_work_where_nothing_can_be_read(
     assert made.holds(0)
     assert made.written[-1] == STOP
     await made.poll(12)
-    assert not made.controller.busy
+    assert not made.busy()
 
 
 async def test_h7_failed_input_block_does_not_keep_a_zero_from_being_delivered(
@@ -828,11 +817,11 @@ async def test_h7_failed_input_block_does_not_keep_a_zero_from_being_delivered(
     """The setpoints say whether it is."""
     made = await bench()
     await made.power(20_000)
-    unit.fail_read(0x11A, ServerDeviceFailureError(), register_type="input")
+    unit.fail_read(BATTERY_BLOCK, ServerDeviceFailureError(), register_type="input")
     await made.poll(20)
     assert made.controller.lease.last_end is End.STALE_DATA
     assert made.holds(0)
-    assert not made.controller.busy
+    assert not made.busy()
 
 
 # H8: no exception leaves a debt unpaid or unsaid
@@ -877,7 +866,7 @@ async def test_h8_listener_that_raises(bench: MakeBench) -> None:
     await made.controller.async_release()
     await made.poll(12)
     assert made.holds(0)
-    assert not made.controller.busy
+    assert not made.busy()
 
 
 @pytest.mark.parametrize("awaits", range(12))
@@ -1007,11 +996,11 @@ async def test_h9_failed_record_is_written_again(bench: MakeBench) -> None:
     await made.controller.async_release()
     await made.poll(20)
     assert made.store.record.zero is not None
-    assert made.controller.busy
+    assert made.busy()
     made.store.error = None
     await made.poll()
-    assert made.store.record.zero is None
-    assert not made.controller.busy
+    assert made.store.record == Record()
+    assert not made.busy()
 
 
 # H10: both clocks count

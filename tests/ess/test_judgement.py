@@ -15,10 +15,43 @@ from modbus_connection.mock import MockModbusUnit
 from custom_components.refu_ess.ess import CHANNELS, InverterStatusLayout, RefuEss, SystemState, async_probe
 from custom_components.refu_ess.ess.layout import LayoutEvidence
 from custom_components.refu_ess.ess.plausibility import Counted
+from tests.registers import (
+    ACTIVE_POWER,
+    ACTIVE_POWER_L1,
+    ACTIVE_POWER_L2,
+    ACTIVE_POWER_L3,
+    BATTERY_ADDRESSES,
+    BATTERY_ALARM_1,
+    BATTERY_ALARM_2,
+    BATTERY_ALARM_3,
+    BATTERY_ALARM_4,
+    BATTERY_BLOCK,
+    BATTERY_OPERATION,
+    BATTERY_STATE,
+    BATTERY_VOLTAGE,
+    BATTERY_VOLTAGE_PCS,
+    CHARGE_ENERGY,
+    COMMUNICATION,
+    DCDC_STATUS,
+    DISCHARGE_ENERGY,
+    INVERTER_STATUS,
+    SOC,
+    STATUS_ADDRESSES,
+    STATUS_BLOCK,
+    SYSTEM_ERROR_1,
+    SYSTEM_STATE,
+)
 
-from .conftest import Clock, alarms
+from .clock import Clock
+from .polled import alarms
 
 CHANNEL = {entry.key: entry for entry in CHANNELS}
+
+HALF_OF_THE_BITS = (
+    *(SYSTEM_ERROR_1, COMMUNICATION, INVERTER_STATUS, DCDC_STATUS, BATTERY_OPERATION),
+    *(BATTERY_ALARM_1, BATTERY_ALARM_2, BATTERY_ALARM_3, BATTERY_ALARM_4),
+)
+"""Words of bits; no system sets all of them."""
 
 
 def feed(readings: list[int | None], seconds: float = 10) -> list[int | None]:
@@ -99,10 +132,10 @@ def test_old_doubts_prove_nothing() -> None:
 
 async def test_doubt_is_told_again(device: RefuEss, unit: MockModbusUnit, caplog: pytest.LogCaptureFixture) -> None:
     """A doubt that comes back after it was over is told again, however long it lasts once."""
-    unit.input.update({0x126: 1, 0x128: 1})
+    unit.input.update({CHARGE_ENERGY: 1, DISCHARGE_ENERGY: 1})
     caplog.set_level(logging.INFO)
     for soc in (101, 102, 50, 50, 101, 101):
-        unit.input[0x121] = soc
+        unit.input[SOC] = soc
         await device.async_poll()
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "WARNING"]
     assert caplog.records[0].getMessage() == "Implausible soc: read 101, showing unknown"
@@ -114,15 +147,15 @@ async def test_held_counter_is_counted(
 ) -> None:
     """A held counter is told once each way and counted in the diagnostics."""
     caplog.set_level(logging.INFO)
-    unit.input.update({0x126: 500, 0x128: 400})
+    unit.input.update({CHARGE_ENERGY: 500, DISCHARGE_ENERGY: 400})
     await device.async_poll()
-    unit.input[0x126] = 0
+    unit.input[CHARGE_ENERGY] = 0
     for _ in range(2):
         clock.now += 10
         await device.async_poll()
     assert device.picture.values["battery_charge_energy"] == 500
     assert device.plausibility.doubts == {"battery_charge_energy": 2}
-    unit.input[0x126] = 501
+    unit.input[CHARGE_ENERGY] = 501
     clock.now += 10
     await device.async_poll()
     assert device.picture.values["battery_charge_energy"] == 501
@@ -132,11 +165,11 @@ async def test_held_counter_is_counted(
 
 async def test_soc_above_100(device: RefuEss, unit: MockModbusUnit) -> None:
     """A state of charge above 100 % is unknown, and so is what follows from it."""
-    unit.input[0x121] = 101
+    unit.input[SOC] = 101
     await device.async_poll()
     assert device.picture.values["soc"] is None
     assert device.picture.values["stored_energy"] is None
-    unit.input[0x121] = 100
+    unit.input[SOC] = 100
     await device.async_poll()
     assert device.picture.values["soc"] == 100
 
@@ -160,7 +193,7 @@ async def test_battery_voltage(
     device: RefuEss, unit: MockModbusUnit, state: int, battery: int, inverter: int, shown: float | None
 ) -> None:
     """While running, a battery voltage more than 10 % from its twin is not shown as truth."""
-    unit.input.update({0x100: state, 0x11E: battery, 0x108: inverter})
+    unit.input.update({SYSTEM_STATE: state, BATTERY_VOLTAGE: battery, BATTERY_VOLTAGE_PCS: inverter})
     await device.async_poll()
     assert device.picture.values["battery_voltage"] == shown
 
@@ -191,7 +224,7 @@ async def test_layout(
     device: RefuEss, unit: MockModbusUnit, chosen: str, word: int, state: int, power: int, suggested: str | None
 ) -> None:
     """Mains OK must be 1 while power flows: bit 14 speaks for the documented layout, bit 13 alone for the other."""
-    unit.input.update({0x103: word, 0x100: state, 0x10D: power})
+    unit.input.update({INVERTER_STATUS: word, SYSTEM_STATE: state, ACTIVE_POWER: power})
     await device.async_poll()
     evidence = LayoutEvidence(InverterStatusLayout[chosen.upper()])
     assert observe(device, evidence, 2) is None
@@ -202,7 +235,7 @@ async def test_layout(
 @pytest.mark.parametrize(("word", "confirmed"), [(1 << 14, True), (1 << 13, False), (0, False)])
 async def test_layout_is_confirmed(device: RefuEss, unit: MockModbusUnit, word: int, confirmed: bool) -> None:
     """Three readings that speak for the chosen layout confirm it, and suggest no other."""
-    unit.input.update({0x103: word, 0x10D: 250})
+    unit.input.update({INVERTER_STATUS: word, ACTIVE_POWER: 250})
     await device.async_poll()
     evidence = LayoutEvidence(InverterStatusLayout.DOCUMENTED)
     found = []
@@ -216,9 +249,9 @@ async def test_layout_is_confirmed(device: RefuEss, unit: MockModbusUnit, word: 
 async def test_layout_evidence_begins_anew(device: RefuEss, unit: MockModbusUnit) -> None:
     """Readings that speak for both layouts in turn prove neither."""
     evidence = LayoutEvidence(InverterStatusLayout.DOCUMENTED)
-    unit.input[0x10D] = 250
+    unit.input[ACTIVE_POWER] = 250
     for word in (1 << 13, 1 << 13, 1 << 14, 1 << 13, 1 << 13):
-        unit.input[0x103] = word
+        unit.input[INVERTER_STATUS] = word
         await device.async_poll()
         evidence.observe(device.blocks["status"].readings)
     assert evidence.suggested is None
@@ -226,7 +259,7 @@ async def test_layout_evidence_begins_anew(device: RefuEss, unit: MockModbusUnit
 
 async def test_disproved_layout_hides_its_bits(device: RefuEss, unit: MockModbusUnit, clock: Clock) -> None:
     """Once the layout is disproved its doubtful bits are unknown, and no alarm."""
-    unit.input.update({0x103: 1 << 13 | 1 << 8, 0x10D: 250})
+    unit.input.update({INVERTER_STATUS: 1 << 13 | 1 << 8, ACTIVE_POWER: 250})
     await device.async_poll()
     assert "inverter_warning" in alarms(device)
     for _ in range(2):
@@ -238,22 +271,22 @@ async def test_disproved_layout_hides_its_bits(device: RefuEss, unit: MockModbus
 
 async def test_probe_of_a_healthy_system(unit: MockModbusUnit) -> None:
     """A healthy system raises no doubt, and the probe asks for the two input blocks only."""
-    unit.input[0x11E] = 7680
+    unit.input[BATTERY_VOLTAGE] = 7680
     finding = await async_probe(unit)
     assert finding.system_state is SystemState.START
     assert (finding.soc, finding.battery_voltage, finding.doubts) == (50, 768.0, ())
-    assert [(event.address, event.count) for event in unit.read_events] == [(0x100, 25), (0x11A, 60)]
+    assert [(event.address, event.count) for event in unit.read_events] == [(STATUS_BLOCK, 25), (BATTERY_BLOCK, 60)]
 
 
 @pytest.mark.parametrize(
     ("words", "doubt"),
     [
-        ({0x100: 6}, "system_state"),
-        ({0x11C: 6}, "battery_state"),
-        ({0x121: 101}, "soc"),
-        ({0x11E: 15_001}, "voltage"),
-        ({0x11E: 0xFFFF}, "voltage"),
-        ({0x10D: 500, 0x10E: 100}, "phases"),
+        ({SYSTEM_STATE: 6}, "system_state"),
+        ({BATTERY_STATE: 6}, "battery_state"),
+        ({SOC: 101}, "soc"),
+        ({BATTERY_VOLTAGE: 15_001}, "voltage"),
+        ({BATTERY_VOLTAGE: 0xFFFF}, "voltage"),
+        ({ACTIVE_POWER: 500, ACTIVE_POWER_L1: 100}, "phases"),
     ],
 )
 async def test_probe_of_something_else(unit: MockModbusUnit, words: dict[int, int], doubt: str) -> None:
@@ -266,7 +299,7 @@ async def test_probe_of_all_zero_and_all_ones(unit: MockModbusUnit) -> None:
     """A server that has only zeros, and one that has only ones, are no REFU ESS."""
     unit.input.clear()
     assert (await async_probe(unit)).doubts == ("all_zero",)
-    unit.input.update(dict.fromkeys(range(0x100, 0x156), 0xFFFF))
+    unit.input.update(dict.fromkeys([*STATUS_ADDRESSES, *BATTERY_ADDRESSES], 0xFFFF))
     finding = await async_probe(unit)
     assert {"system_state", "battery_state", "soc", "voltage", "unknown_bits"} <= set(finding.doubts)
     assert finding.system_state is None
@@ -275,13 +308,13 @@ async def test_probe_of_all_zero_and_all_ones(unit: MockModbusUnit) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        {0x10D: 500, 0x10E: 160, 0x10F: 160, 0x110: 170},  # 1 kW apart
-        {0x10D: 0xFE0C, 0x10E: 0xFF60, 0x10F: 0xFF60, 0x110: 0xFF56},  # the same while charging
-        {0x11E: 15_000},
-        {0x11E: 0},
-        {0x121: 0},
-        {0x121: 100},
-        dict.fromkeys((0x101, 0x102, 0x103, 0x105, 0x12A, 0x130, 0x131, 0x132, 0x133), 0xFFFF),  # half of the words
+        {ACTIVE_POWER: 500, ACTIVE_POWER_L1: 160, ACTIVE_POWER_L2: 160, ACTIVE_POWER_L3: 170},  # 1 kW apart
+        {ACTIVE_POWER: 0xFE0C, ACTIVE_POWER_L1: 0xFF60, ACTIVE_POWER_L2: 0xFF60, ACTIVE_POWER_L3: 0xFF56},  # charging
+        {BATTERY_VOLTAGE: 15_000},
+        {BATTERY_VOLTAGE: 0},
+        {SOC: 0},
+        {SOC: 100},
+        dict.fromkeys(HALF_OF_THE_BITS, 0xFFFF),
     ],
 )
 async def test_probe_within_limits(unit: MockModbusUnit, words: dict[int, int]) -> None:
@@ -293,10 +326,11 @@ async def test_probe_within_limits(unit: MockModbusUnit, words: dict[int, int]) 
 @pytest.mark.parametrize(
     ("words", "doubt"),
     [
-        ({0x10D: 500, 0x10E: 160, 0x10F: 160, 0x110: 169}, "phases"),
-        ({0x10D: 0xFE0C, 0x10E: 160, 0x10F: 170, 0x110: 170}, "phases"),  # the phases discharge, the total charges
+        ({ACTIVE_POWER: 500, ACTIVE_POWER_L1: 160, ACTIVE_POWER_L2: 160, ACTIVE_POWER_L3: 169}, "phases"),
+        # The phases discharge, the total charges.
+        ({ACTIVE_POWER: 0xFE0C, ACTIVE_POWER_L1: 160, ACTIVE_POWER_L2: 170, ACTIVE_POWER_L3: 170}, "phases"),
         (
-            dict.fromkeys((0x101, 0x102, 0x103, 0x105, 0x12A, *range(0x130, 0x134), *range(0x135, 0x13A)), 0xFFFF),
+            dict.fromkeys((*HALF_OF_THE_BITS, *range(0x135, 0x13A)), 0xFFFF),
             "unknown_bits",
         ),
     ],
@@ -315,7 +349,7 @@ async def test_probe_that_fails(unit: MockModbusUnit, error: ModbusError) -> Non
         await async_probe(unit)
 
 
-@pytest.mark.parametrize("address", [0x100, 0x11A])
+@pytest.mark.parametrize("address", [STATUS_BLOCK, BATTERY_BLOCK])
 async def test_probe_of_half_a_device(unit: MockModbusUnit, address: int) -> None:
     """Either block missing is an error, not a doubt."""
     unit.fail_read(address, IllegalDataAddressError(), register_type="input")

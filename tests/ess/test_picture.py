@@ -21,6 +21,7 @@ from custom_components.refu_ess.ess import (
     CONDITIONS,
     REGISTER_CHANNELS,
     BitEntry,
+    ChannelEntry,
     Exposure,
     InverterStatusLayout,
     Picture,
@@ -30,8 +31,23 @@ from custom_components.refu_ess.ess import (
     develop,
 )
 from custom_components.refu_ess.ess.site import SITE_CHANNELS
+from tests.registers import (
+    ACTIVE_POWER,
+    BATTERY_ADDRESSES,
+    BATTERY_BLOCK,
+    BATTERY_FAULT_10,
+    BATTERY_MODE,
+    FIRST_SETTING,
+    INVERTER_STATUS,
+    SETTING_BLOCKS,
+    SOC,
+    STATUS_ADDRESSES,
+    STATUS_BLOCK,
+    SYSTEM_ERROR_1,
+    held,
+)
 
-from .conftest import Clock
+from .clock import Clock
 
 READ = {*(entry.key for entry in REGISTER_CHANNELS), *(entry.key for entry in BITS)}
 CONFIGURED = {*SITE_CHANNELS, "battery_groups"}
@@ -46,10 +62,10 @@ async def test_nobody_can_change_a_picture(device: RefuEss, unit: MockModbusUnit
     for mapping in (picture.values, picture.words, picture.words["status"], picture.codes):
         with pytest.raises(TypeError):
             mapping["soc"] = 1  # type: ignore[index]
-    unit.input[0x121] = 51
+    unit.input[SOC] = 51
     await device.async_poll()
     assert (picture.values["soc"], device.picture.values["soc"]) == (50, 51)
-    assert (picture.words["battery"][0x121], device.picture.words["battery"][0x121]) == (50, 51)
+    assert (picture.words["battery"][SOC], device.picture.words["battery"][SOC]) == (50, 51)
 
 
 async def test_half_a_poll_is_no_picture(
@@ -58,11 +74,11 @@ async def test_half_a_poll_is_no_picture(
     """A poll that is cancelled in the middle leaves the picture as it was."""
     await device.async_poll()
     before, read = device.picture, unit.read_input_registers
-    unit.input.update({0x10D: 250, 0x121: 51})
+    unit.input.update({ACTIVE_POWER: 250, SOC: 51})
 
     async def hang(address: int, count: int) -> list[int]:
         assert device.picture is before
-        if address == 0x11A:
+        if address == BATTERY_BLOCK:
             await asyncio.sleep(60)
         return await read(address, count)
 
@@ -125,21 +141,21 @@ def shown_with(entry: BitEntry) -> set[str]:
 @pytest.mark.parametrize("entry", BITS, ids=lambda entry: entry.key)
 async def test_a_flipped_bit(device: RefuEss, unit: MockModbusUnit, entry: BitEntry) -> None:
     """A bit changes itself, its word, and what is computed from it; nothing else."""
-    unit.input[0x103] = 0
+    unit.input[INVERTER_STATUS] = 0
     for _ in range(3):  # a counter that reads zero is shown at the third poll
         await device.async_poll()
     address, mask = entry.field.address, entry.field.mask
     for _ in range(2):
-        unit.input[address] = unit.input.get(address, 0) ^ mask
+        unit.input[address] = held(unit.input, address) ^ mask
         await device.async_poll()
         assert device.picture.changed == shown_with(entry)
 
 
 async def test_another_alarm_in_its_place(device: RefuEss, unit: MockModbusUnit) -> None:
     """The list of alarms changes although their number does not."""
-    unit.input[0x140] = 1 << 8
+    unit.input[BATTERY_FAULT_10] = 1 << 8
     await device.async_poll()
-    unit.input[0x140] = 1 << 11
+    unit.input[BATTERY_FAULT_10] = 1 << 11
     await device.async_poll()
     assert device.picture.values["active_alarms"] == 1
     assert "active_alarms" in device.picture.changed
@@ -148,9 +164,9 @@ async def test_another_alarm_in_its_place(device: RefuEss, unit: MockModbusUnit)
 
 async def test_a_code_without_a_name(device: RefuEss, unit: MockModbusUnit) -> None:
     """A code that no source names is unknown, but which one it is can be seen."""
-    unit.input[0x11D] = 7
+    unit.input[BATTERY_MODE] = 7
     await device.async_poll()
-    unit.input[0x11D] = 8
+    unit.input[BATTERY_MODE] = 8
     await device.async_poll()
     assert device.picture.values["battery_mode"] is None
     assert device.picture.codes["battery_mode"] == 8
@@ -159,9 +175,9 @@ async def test_a_code_without_a_name(device: RefuEss, unit: MockModbusUnit) -> N
 
 async def test_availability_is_a_change(device: RefuEss, unit: MockModbusUnit) -> None:
     """What a block that fails takes with it is in the changes, also what was unknown before, and so is its return."""
-    unit.input[0x121] = 101
+    unit.input[SOC] = 101
     await device.async_poll()
-    unit.fail_read(0x11A, ServerDeviceBusyError(), register_type="input")
+    unit.fail_read(BATTERY_BLOCK, ServerDeviceBusyError(), register_type="input")
     await device.async_poll()
     picture = device.picture
     assert picture.values["soc"] is None
@@ -172,7 +188,7 @@ async def test_availability_is_a_change(device: RefuEss, unit: MockModbusUnit) -
         assert picture.available(key), key
     await device.async_poll()
     assert device.picture.changed == frozenset()
-    unit.fail_read(0x11A, None, register_type="input")
+    unit.fail_read(BATTERY_BLOCK, None, register_type="input")
     await device.async_poll()
     assert device.picture.changed >= picture.changed - {"fault"}
     assert device.picture.unavailable == frozenset()
@@ -191,19 +207,20 @@ async def test_a_site_that_changes(device: RefuEss) -> None:
 
 async def test_most_severe_alarm_may_be_hidden(device: RefuEss, unit: MockModbusUnit) -> None:
     """A warning is the most severe alarm only while no fault may be hidden."""
-    unit.input[0x101] |= 1 << 6
+    unit.input[SYSTEM_ERROR_1] = held(unit.input, SYSTEM_ERROR_1) | 1 << 6
     await device.async_poll()
     assert device.picture.values["most_severe_alarm"] == "overvoltage_warning"
-    unit.fail_read(0x11A, ServerDeviceBusyError(), register_type="input")
+    unit.fail_read(BATTERY_BLOCK, ServerDeviceBusyError(), register_type="input")
     await device.async_poll()
     assert device.picture.values["most_severe_alarm"] is None
-    unit.input[0x101] |= 1
+    unit.input[SYSTEM_ERROR_1] = held(unit.input, SYSTEM_ERROR_1) | 1
     await device.async_poll()
     assert device.picture.values["most_severe_alarm"] == "bms_in_error"
 
 
+REGISTERS: tuple[ChannelEntry | BitEntry, ...] = (*REGISTER_CHANNELS, *BITS)
 KEYS = sorted(READ)
-PART_OF = {entry.key: entry.block for entry in (*REGISTER_CHANNELS, *BITS)}
+PART_OF = {entry.key: entry.block for entry in REGISTERS}
 NUMBER = st.one_of(st.none(), st.integers(-5000, 5000))
 VALUES = st.fixed_dictionaries(
     {
@@ -248,9 +265,10 @@ def test_step_by_step_is_as_from_scratch(steps: list[Exposure]) -> None:
         assert {key for key, value in picture.values.items() if value is not None}.isdisjoint(picture.unavailable)
 
 
-WORDS = st.dictionaries(st.integers(0x100, 0x155), st.integers(0, 0xFFFF), max_size=12)
+EVERY_BLOCK = [STATUS_BLOCK, BATTERY_BLOCK, *SETTING_BLOCKS]
+WORDS = st.dictionaries(st.sampled_from([*STATUS_ADDRESSES, *BATTERY_ADDRESSES]), st.integers(0, 0xFFFF), max_size=12)
 FAILURES = st.dictionaries(
-    st.sampled_from([0x100, 0x11A, 0x200, 0x203, 0x207, 0x204, 0x208]),
+    st.sampled_from(EVERY_BLOCK),
     st.sampled_from([IllegalDataAddressError(), ServerDeviceBusyError(), ModbusTimeoutError("late")]),
     max_size=3,
 )
@@ -262,12 +280,12 @@ async def test_any_polls(polls: list[tuple[dict[int, int], dict[int, ModbusError
     """After any polls each value is that of the words read last, unless it is implausible or its block failed."""
     logging.disable(logging.CRITICAL)
     unit, clock = MockModbusConnection().for_unit(1), Clock()
-    unit.input.update(dict.fromkeys(range(0x100, 0x156), 0))
+    unit.input.update(dict.fromkeys([*STATUS_ADDRESSES, *BATTERY_ADDRESSES], 0))
     device = RefuEss(unit, clock=clock)
     for words, failures, seconds in polls:
         unit.input.update(words)
-        for address in (0x100, 0x11A, 0x200, 0x203, 0x207, 0x204, 0x208):
-            space = "input" if address < 0x200 else "holding"
+        for address in EVERY_BLOCK:
+            space = "input" if address < FIRST_SETTING else "holding"
             unit.fail_read(address, failures.get(address), register_type=space)  # type: ignore[arg-type]
         with suppress(ModbusError):
             await device.async_poll()
@@ -279,7 +297,7 @@ async def test_any_polls(polls: list[tuple[dict[int, int], dict[int, ModbusError
 def check(device: RefuEss) -> None:
     """Decode and compute everything again."""
     picture = device.picture
-    for entry in (*REGISTER_CHANNELS, *BITS):
+    for entry in REGISTERS:
         assert entry.block is not None
         assert entry.field is not None
         words = picture.words[entry.block]
@@ -305,7 +323,7 @@ def test_all_alarms_are_summed_up() -> None:
 
 async def test_layout_in_doubt_is_a_change(device: RefuEss, unit: MockModbusUnit) -> None:
     """When the layout is disproved its bits change to unknown, and what they may hide with them."""
-    unit.input.update({0x103: 1 << 13 | 1 << 8, 0x10D: 250})
+    unit.input.update({INVERTER_STATUS: 1 << 13 | 1 << 8, ACTIVE_POWER: 250})
     for _ in range(3):
         await device.async_poll()
     assert device.picture.suggested_layout is InverterStatusLayout.SHIFTED

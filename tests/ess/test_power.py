@@ -14,23 +14,8 @@ from custom_components.refu_ess.ess.reading import Reading
 from custom_components.refu_ess.ess.setpoint import Power
 from custom_components.refu_ess.ess.soc_protection import UNBOUNDED, SocBounds
 
-GOOD = Reading(
-    age_s=0.5,
-    system_state=SystemState.START,
-    battery_state=BatteryState.START,
-    battery_mode=BatteryMode.NORMAL_MODE,
-    operation_mode=OperationMode.PQ_SET_POINT,
-    stop_request=0,
-    ready=True,
-    fault=False,
-    mains_ok=None,
-    other_setpoints_zero=True,
-    allowed_charge_w=90_000,
-    allowed_discharge_w=80_000,
-    inverter_charge_w=100_000,
-    inverter_discharge_w=100_000,
-    soc=50,
-)
+from .good import GOOD
+
 LONG_AGO = 3600.0
 
 
@@ -234,7 +219,7 @@ def test_rounding(watts: float, phases: int, expected: tuple[float, ...]) -> Non
 )
 def test_dead_band(watts: float, full: bool, expected: tuple[float, str]) -> None:
     """A full battery cannot hold a small discharge, an empty one no small charge."""
-    change = {"allowed_charge_w": 99} if full else {"allowed_discharge_w": 99}
+    change: dict[str, Any] = {"allowed_charge_w": 99} if full else {"allowed_discharge_w": 99}
     assert total(ask(watts, **change)) == expected
 
 
@@ -452,6 +437,6 @@ def test_properties(
 @examples(max_examples=300, deadline=None)
 def test_phases_sum_to_the_total(watts: float, charge: float, discharge: float) -> None:
     """Three phases carry what one total would, but for the thirds of the apparent power in whole steps."""
-    change = {"allowed_charge_w": charge, "allowed_discharge_w": discharge}
+    change: dict[str, Any] = {"allowed_charge_w": charge, "allowed_discharge_w": discharge}
     one, three = ask(watts, **change), ask(watts, phases=3, **change)
     assert abs(one.power.total_active_w - three.power.total_active_w) <= (100 if abs(watts) > 99_900 else 0)

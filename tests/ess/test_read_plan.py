@@ -4,7 +4,7 @@ from modbus_connection.mock import MockModbusUnit, ReadEvent
 
 from custom_components.refu_ess.ess import RefuEss, async_probe
 
-from .conftest import Clock
+from .clock import Clock
 
 STATUS = ReadEvent("input", 0x100, 25)
 BATTERY = ReadEvent("input", 0x11A, 60)

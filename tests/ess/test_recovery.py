@@ -11,7 +11,7 @@ from custom_components.refu_ess.ess.moment import Moment
 from custom_components.refu_ess.ess.recovery import Action, Recovery, Step, Watched, advance, start_refusal
 from custom_components.refu_ess.ess.setpoint import Power
 
-from .test_power import GOOD
+from .good import GOOD
 
 OK = Watched(
     system_state=SystemState.START,
@@ -139,7 +139,7 @@ def test_stop_is_written_until_it_arrives() -> None:
     """A STOP that failed is owed."""
     story = Story()
     story.live(OK)
-    found = []
+    found: list[Action] = []
     for _ in range(3):
         story.state, actions = advance(story.state, FAULT, story.now)
         found += actions

@@ -5,10 +5,27 @@ from modbus_connection import ModbusConnectionError, ModbusError, ModbusTimeoutE
 from modbus_connection.mock import MockModbusConnection, MockModbusUnit
 
 from custom_components.refu_ess.ess import RefuEss
+from tests.registers import (
+    ACTIVE_SETPOINT,
+    ACTIVE_SETPOINT_L1,
+    ALLOWED_CHARGE,
+    ALLOWED_DISCHARGE,
+    BATTERY_BLOCK,
+    CHARGE_ENERGY,
+    DISCHARGE_ENERGY,
+    PCS_ALLOWED_CHARGE,
+    PCS_ALLOWED_DISCHARGE,
+    REACTIVE_SETPOINT,
+    REACTIVE_SETPOINT_L1,
+    SETTING_BLOCKS,
+    SOC,
+    STATUS_BLOCK,
+    SYSTEM_STATE,
+    WORK_STATE,
+)
 
-from .conftest import Clock
+from .clock import Clock
 
-SETTINGS = [0x200, 0x203, 0x207, 0x204, 0x208]
 LATE = ModbusTimeoutError("late")
 
 
@@ -27,60 +44,64 @@ def fail(unit: MockModbusUnit, *addresses: int, error: ModbusError | None = LATE
 
 async def test_the_wait_doubles(device: RefuEss, unit: MockModbusUnit, clock: Clock) -> None:
     """A silent setting is asked after 1 s, 2 s, 4 s and so on, up to five minutes; the inputs at every poll."""
-    fail(unit, 0x203)
+    fail(unit, ACTIVE_SETPOINT)
     await device.async_poll()
     times = []
     for second in range(1, 1200):
         clock.now += 1
         polled = await asked(device, unit)
-        assert {0x100, 0x11A} <= set(polled)
-        if 0x203 in polled:
+        assert {STATUS_BLOCK, BATTERY_BLOCK} <= set(polled)
+        if ACTIVE_SETPOINT in polled:
             times.append(second)
     gaps = [after - before for before, after in zip([0, *times], times, strict=False)]
     assert gaps[:9] == [1, 2, 4, 8, 16, 32, 64, 128, 256]
     assert set(gaps[9:]) == {300}
-    fail(unit, 0x203, error=None)
+    fail(unit, ACTIVE_SETPOINT, error=None)
     clock.now += 300
     await device.async_poll()
-    fail(unit, 0x203)
+    fail(unit, ACTIVE_SETPOINT)
     clock.now += 60
     await device.async_poll()
     clock.now += 1
-    assert 0x203 in await asked(device, unit)  # from the start again
+    assert ACTIVE_SETPOINT in await asked(device, unit)  # from the start again
 
 
 async def test_all_settings_silent(device: RefuEss, unit: MockModbusUnit, clock: Clock) -> None:
     """Not more than one silent request a poll, each in its turn, and always after the inputs."""
-    fail(unit, *SETTINGS)
+    fail(unit, *SETTING_BLOCKS)
     seen = []
     for _ in range(5):
         polled = await asked(device, unit)
-        assert polled[:2] == [0x100, 0x11A]
+        assert polled[:2] == [STATUS_BLOCK, BATTERY_BLOCK]
         seen += polled[2:]
         clock.now += 1
-    assert seen == SETTINGS
+    assert seen == SETTING_BLOCKS
     assert device.available(("status", "battery"))
     assert {name for name, block in device.blocks.items() if block.available} == {"status", "battery"}
 
 
 async def test_what_answers_comes_first(device: RefuEss, unit: MockModbusUnit, clock: Clock) -> None:
     """Settings that answered are read before the inputs, so that control decides on the freshest readings."""
-    fail(unit, 0x204)
-    assert await asked(device, unit) == [0x100, 0x11A, 0x200, 0x203, 0x207, 0x204]
+    fail(unit, ACTIVE_SETPOINT_L1)
+    assert await asked(device, unit) == [STATUS_BLOCK, BATTERY_BLOCK, *SETTING_BLOCKS[:4]]
     clock.now += 60
-    assert await asked(device, unit) == [0x200, 0x203, 0x207, 0x100, 0x11A, 0x208, 0x204]
+    assert await asked(device, unit) == [
+        *SETTING_BLOCKS[:3],
+        *(STATUS_BLOCK, BATTERY_BLOCK),
+        *(REACTIVE_SETPOINT_L1, ACTIVE_SETPOINT_L1),
+    ]
 
 
 async def test_it_falls_silent(device: RefuEss, unit: MockModbusUnit, clock: Clock) -> None:
     """A setting that was well and falls silent is asked once more after the inputs, and the rest after it."""
     await device.async_poll()
-    fail(unit, 0x203)
+    fail(unit, ACTIVE_SETPOINT)
     clock.now += 60
-    assert await asked(device, unit) == [0x200, 0x203, 0x100, 0x11A, 0x203]
+    assert await asked(device, unit) == [WORK_STATE, ACTIVE_SETPOINT, STATUS_BLOCK, BATTERY_BLOCK, ACTIVE_SETPOINT]
     assert not device.picture.available("set_active_power")
     assert device.picture.available("set_reactive_power")
     clock.now += 1
-    assert await asked(device, unit) == [0x207, 0x204, 0x208, 0x100, 0x11A, 0x203]
+    assert await asked(device, unit) == [*SETTING_BLOCKS[2:], STATUS_BLOCK, BATTERY_BLOCK, ACTIVE_SETPOINT]
 
 
 async def test_a_dropped_link_costs_no_setting(
@@ -109,32 +130,32 @@ async def test_a_silent_device_costs_one_request(device: RefuEss, unit: MockModb
         clock.now += 60
         with pytest.raises(ModbusTimeoutError):
             await asked(device, unit)
-    assert [event.address for event in unit.read_events] == [0x100]
+    assert [event.address for event in unit.read_events] == [STATUS_BLOCK]
     unit.fail_requests(None)
-    assert await asked(device, unit) == [0x100, 0x11A, *SETTINGS]
+    assert await asked(device, unit) == [STATUS_BLOCK, BATTERY_BLOCK, *SETTING_BLOCKS]
 
 
 async def test_a_command_does_not_wait_for_silence(device: RefuEss, unit: MockModbusUnit, clock: Clock) -> None:
     """What a command or a lease wants to read back is left alone too until its wait is over."""
-    fail(unit, 0x203)
+    fail(unit, ACTIVE_SETPOINT)
     await device.async_poll()
-    assert 0x203 not in await asked(device, unit, also=("total_setpoints",))
+    assert ACTIVE_SETPOINT not in await asked(device, unit, also=("total_setpoints",))
     unit.read_events.clear()
     await device.async_read(("total_setpoints", "commands"))
-    assert [event.address for event in unit.read_events] == [0x207, 0x200]
+    assert [event.address for event in unit.read_events] == [REACTIVE_SETPOINT, WORK_STATE]
     clock.now += 1
     unit.read_events.clear()
     await device.async_read(("total_setpoints",))
-    assert [event.address for event in unit.read_events] == [0x203, 0x207]
+    assert [event.address for event in unit.read_events] == [ACTIVE_SETPOINT, REACTIVE_SETPOINT]
     assert device.blocks["total_setpoints"].pieces[0].retry_s == 2
 
 
 async def test_a_busy_setting_is_not_silent(device: RefuEss, unit: MockModbusUnit, clock: Clock) -> None:
     """An exception is an answer: the setting is asked at the next poll."""
-    fail(unit, 0x203, error=ServerDeviceBusyError())
+    fail(unit, ACTIVE_SETPOINT, error=ServerDeviceBusyError())
     await device.async_poll()
     clock.now += 1
-    assert 0x203 in await asked(device, unit)
+    assert ACTIVE_SETPOINT in await asked(device, unit)
 
 
 async def test_an_answer_that_is_too_short(
@@ -164,27 +185,27 @@ async def test_answer_times(device: RefuEss) -> None:
 async def test_words_by_address(connection: MockModbusConnection) -> None:
     """The words of a block are found by their address, those in several pieces too, and no others."""
     unit = connection.for_unit(1)
-    unit.input.update({0x100: 4, 0x121: 50})
-    unit.holding.update({0x203: 1, 0x207: 2})
+    unit.input.update({SYSTEM_STATE: 4, SOC: 50})
+    unit.holding.update({ACTIVE_SETPOINT: 1, REACTIVE_SETPOINT: 2})
     device = RefuEss(unit)
     await device.async_poll()
-    assert dict(device.picture.words["total_setpoints"]) == {0x203: 1, 0x207: 2}
+    assert dict(device.picture.words["total_setpoints"]) == {ACTIVE_SETPOINT: 1, REACTIVE_SETPOINT: 2}
     assert len(device.picture.words["battery"]) == 60
     with pytest.raises(KeyError):
-        device.picture.words["total_setpoints"][0x204]
+        device.picture.words["total_setpoints"][ACTIVE_SETPOINT_L1]
 
 
 @pytest.mark.parametrize(
     ("address", "word", "value"),
     [
-        (0x124, 0xFFFF, None),
-        (0x124, 5000, -500_000),  # five times the nominal power of 100 kVA
-        (0x124, 5001, None),
-        (0x125, 0xFFFF, None),
-        (0x125, 5000, 500_000),
-        (0x11A, 0x7FFF, None),
-        (0x11B, 0x8000, None),
-        (0x11B, 0, 0),
+        (ALLOWED_CHARGE, 0xFFFF, None),
+        (ALLOWED_CHARGE, 5000, -500_000),  # five times the nominal power of 100 kVA
+        (ALLOWED_CHARGE, 5001, None),
+        (ALLOWED_DISCHARGE, 0xFFFF, None),
+        (ALLOWED_DISCHARGE, 5000, 500_000),
+        (PCS_ALLOWED_CHARGE, 0x7FFF, None),
+        (PCS_ALLOWED_DISCHARGE, 0x8000, None),
+        (PCS_ALLOWED_DISCHARGE, 0, 0),
     ],
 )
 async def test_limits_beyond_belief(
@@ -192,12 +213,12 @@ async def test_limits_beyond_belief(
 ) -> None:
     """A power limit of megawatts is unknown, and counted as a doubt."""
     key = {
-        0x124: "allowed_charge",
-        0x125: "allowed_discharge",
-        0x11A: "pcs_allowed_charge",
-        0x11B: "pcs_allowed_discharge",
+        ALLOWED_CHARGE: "allowed_charge",
+        ALLOWED_DISCHARGE: "allowed_discharge",
+        PCS_ALLOWED_CHARGE: "pcs_allowed_charge",
+        PCS_ALLOWED_DISCHARGE: "pcs_allowed_discharge",
     }[address]
-    unit.input.update({address: word, 0x126: 1, 0x128: 1})
+    unit.input.update({address: word, CHARGE_ENERGY: 1, DISCHARGE_ENERGY: 1})
     await device.async_poll()
     assert device.picture.values[key] == value
     assert device.plausibility.doubts == ({key: 1} if value is None else {})

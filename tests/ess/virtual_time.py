@@ -20,7 +20,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         scheduled = self._scheduled  # type: ignore[attr-defined]
         while scheduled and scheduled[0].cancelled():
             heapq.heappop(scheduled)._scheduled = False
-            self._timer_cancelled_count -= 1  # type: ignore[has-type]
+            self._timer_cancelled_count -= 1  # type: ignore[attr-defined]
         if scheduled and not self._ready:  # type: ignore[attr-defined]
             self._now = max(self._now, scheduled[0].when())
         super()._run_once()  # type: ignore[misc]

@@ -56,8 +56,8 @@ async def main() -> None:
     if not (args.tcp or args.rtu_over_tcp or args.serial or args.pty):
         args.tcp = ("127.0.0.1", 5020)
     ended = asyncio.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(name, ended.set)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
     model = Model(soc=args.soc, groups=args.groups, shifted=args.layout == "shifted", state=STATES[args.state])
     with ExitStack() as stack:
         serial = args.serial
@@ -80,13 +80,14 @@ async def main() -> None:
                 background.append(tasks.create_task(lively(sim)))
             if args.scenario:
                 background.append(tasks.create_task(play(sim, read_scenario(args.scenario))))
+            control = None
             if args.control:
                 control = await serve_control(sim, *args.control)
                 print(f"control: {args.control[0]}:{args.control[1]}", flush=True)
             await ended.wait()
             for task in background:
                 task.cancel()
-            if args.control:
+            if control is not None:
                 control.close()
 
 

@@ -2,8 +2,9 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-if "custom_components.refu_ess" in sys.modules:
+if TYPE_CHECKING or "custom_components.refu_ess" in sys.modules:
     from custom_components.refu_ess import ess
 else:
     # At the end of the path: the integration's `select` would hide the standard library's.

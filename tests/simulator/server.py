@@ -5,6 +5,7 @@ import contextlib
 import os
 import time
 import tty
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -110,7 +111,9 @@ class Simulator:
             )
             await server.listen()
             self._servers.append(server)
-            self._device_ports[name] = server.transport.sockets[0].getsockname()[1]
+            listening: object = server.transport  # pymodbus declares another type
+            assert isinstance(listening, asyncio.Server)
+            self._device_ports[name] = listening.sockets[0].getsockname()[1]
             await cable.plug(self._device_ports[name])
         if self._serial is not None:
             serial = ModbusSerialServer(
@@ -131,7 +134,7 @@ class Simulator:
         for cable in self.cables.values():
             await cable.unplug()
         for server in self._servers:
-            await server.shutdown()
+            await server.shutdown()  # type: ignore[no-untyped-call]
 
     async def unplug(self) -> None:
         """Pull the cables."""
@@ -231,7 +234,7 @@ class Simulator:
 
 
 @contextlib.contextmanager
-def pseudo_terminal():  # noqa: ANN201 - a context manager of two paths
+def pseudo_terminal() -> Iterator[tuple[str, str]]:
     """Give the paths of two serial ports whose lines are connected."""
     first, first_end = os.openpty()
     second, second_end = os.openpty()

@@ -83,7 +83,7 @@ class Coordinator(DataUpdateCoordinator[defaultdict[int, int]]):
         new: defaultdict[int, int] = defaultdict(int)
         for function, first, count in self.requests:
             new.update(zip(range(first, first + count), await self.read(function, first, count), strict=True))
-        old = self.data or {}
+        old: dict[int, int] = self.data or {}
         self.changed = [address for address, word in new.items() if word != old.get(address)]
         return new
 
