@@ -31,7 +31,7 @@ async def test_everything_is_there(
     snapshot: SnapshotAssertion,
 ) -> None:
     """Every channel of the channel table is there under its own name, with the key of an entity."""
-    freezer.move_to("2026-11-25T12:00:00+00:00")
+    freezer.move_to("2040-01-02T12:00:00+00:00")
     await loaded.runtime_data.async_refresh()
     found = await async_get_config_entry_diagnostics(hass, loaded)
     channels = found["channels"]
@@ -101,7 +101,7 @@ async def test_last_writes(
     freezer: FrozenDateTimeFactory,
 ) -> None:
     """A setpoint that is repeated is one line: how often, since when and until when."""
-    freezer.move_to("2026-11-25T12:00:00+00:00")
+    freezer.move_to("2040-01-02T12:00:00+00:00")
     await loaded.runtime_data.async_refresh()
     await hass.services.async_call(DOMAIN, "set_power", {"active_power": 20_000}, blocking=True)
     for _ in range(20):
@@ -113,7 +113,7 @@ async def test_last_writes(
     power = [one for one in found["last_writes"] if one["address"] == "0x0203"]
     assert power[-1]["words"] == ["0x00C8"]
     assert power[-1]["count"] > 15
-    assert (power[-1]["outcome"], power[-1]["last"][:16]) == ("done", "2026-11-25T12:00")
+    assert (power[-1]["outcome"], power[-1]["last"][:16]) == ("done", "2040-01-02T12:00")
     assert power[-1]["first"] < power[-1]["last"]
 
 
