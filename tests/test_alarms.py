@@ -67,7 +67,7 @@ async def test_raised_and_cleared(
 ) -> None:
     """An event has all that a message needs."""
     assert state(hass, ALARM_EVENT) == STATE_UNKNOWN
-    freezer.move_to("2026-11-25T12:00:00+00:00")
+    freezer.move_to("2040-01-02T12:00:00+00:00")
     switch(unit, SMOKE)
     await poll(hass, freezer)
     facts = {
@@ -78,7 +78,7 @@ async def test_raised_and_cleared(
         "battery_group": None,
         "word": "BatteryFault10",
         "bit": 7,
-        "since": "2026-11-25T12:00:11+00:00",
+        "since": "2040-01-02T12:00:11+00:00",
         "found_at_start": False,
         "snapshot": {
             "soc": 62,
@@ -281,7 +281,7 @@ async def test_action_and_diagnostics(
     freezer: FrozenDateTimeFactory,
 ) -> None:
     """Both answer the active alarms since when, and the history with the newest first, as data."""
-    freezer.move_to("2026-11-25T12:00:00+00:00")
+    freezer.move_to("2040-01-02T12:00:00+00:00")
     switch(unit, SMOKE, HOT)
     await poll(hass, freezer)
     switch(unit, SMOKE, on=False)
@@ -299,15 +299,15 @@ async def test_action_and_diagnostics(
         "battery_group": None,
         "word": "BatteryAlarm1",
         "bit": 6,
-        "since": "2026-11-25T12:00:11+00:00",
+        "since": "2040-01-02T12:00:11+00:00",
         "found_at_start": False,
         "readable": False,
     }
     history = [(one["event"], one["key"], one["at"], one["duration"]) for one in found["history"]]
     assert history == [
-        ("cleared", "fog_alarm", "2026-11-25T12:00:22+00:00", 11.0),
-        ("raised", "normal_high_temperature", "2026-11-25T12:00:11+00:00", None),
-        ("raised", "fog_alarm", "2026-11-25T12:00:11+00:00", None),
+        ("cleared", "fog_alarm", "2040-01-02T12:00:22+00:00", 11.0),
+        ("raised", "normal_high_temperature", "2040-01-02T12:00:11+00:00", None),
+        ("raised", "fog_alarm", "2040-01-02T12:00:11+00:00", None),
     ]
     assert json.loads(json.dumps(found)) == found
     diagnostics = await async_get_config_entry_diagnostics(hass, loaded)

@@ -1,15 +1,23 @@
 """The diagnostics download: what a maintainer needs to see, and nothing that tells where it stands."""
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
+from freezegun.api import FrozenDateTimeFactory
+from homeassistant.const import __version__
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers import entity_registry as er
+from homeassistant.loader import async_get_integration
 from modbus_connection import IllegalDataAddressError, ModbusTimeoutError
 from modbus_connection.mock import MockModbusUnit
-from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_time_changed
 from pytest_homeassistant_custom_component.components.diagnostics import get_diagnostics_for_config_entry
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 from syrupy.assertion import SnapshotAssertion
+
+from custom_components.refu_ess.const import DOMAIN
+from custom_components.refu_ess.diagnostics import async_get_config_entry_diagnostics
 
 from .conftest import HOST
 from .registers import BATTERY_BLOCK, SYSTEM_ERROR_1
@@ -19,39 +27,95 @@ REGISTER_MAP = json.loads((Path(__file__).parent / "fixtures" / "register_map.js
 
 async def test_everything_is_there(
     hass: HomeAssistant,
-    hass_client: ClientSessionGenerator,
     loaded: MockConfigEntry,
+    freezer: FrozenDateTimeFactory,
     snapshot: SnapshotAssertion,
 ) -> None:
-    """Every channel of the channel table is there under its own name, shown by at least one entity."""
-    found = await get_diagnostics_for_config_entry(hass, hass_client, loaded)
+    """Every channel of the channel table is there under its own name, with the key of an entity."""
+    freezer.move_to("2040-01-02T12:00:00+00:00")
+    await loaded.runtime_data.async_refresh()
+    found = await async_get_config_entry_diagnostics(hass, loaded)
     channels = found["channels"]
     assert set(channels) == {channel["name"] for channel in REGISTER_MAP["channels"]}
-    assert [name for name, channel in channels.items() if not channel["entities"]] == []
-    assert HOST not in json.dumps(found)
+    registry = er.async_entries_for_config_entry(er.async_get(hass), loaded.entry_id)
+    assert {channel["key"] for channel in channels.values()} <= {
+        entity.unique_id.removeprefix(f"{loaded.entry_id}_") for entity in registry
+    }
+    integration = await async_get_integration(hass, DOMAIN)
+    assert found.pop("versions") == {
+        "refu_ess": integration.version,
+        "home_assistant": __version__,
+        "modbus-connection": version("modbus-connection"),
+        "pymodbus": version("pymodbus"),
+    }
     assert found == snapshot
+
+
+async def test_every_word(
+    hass: HomeAssistant, hass_client: ClientSessionGenerator, loaded: MockConfigEntry, unit: MockModbusUnit
+) -> None:
+    """Whole blocks are there in hexadecimal, the words that nobody declared too, and nothing that is not read."""
+    unit.input[0x134] = 0xBEEF
+    await loaded.runtime_data.async_refresh()
+    found = await get_diagnostics_for_config_entry(hass, hass_client, loaded)
+    registers = found["registers"]
+    addresses = [*range(0x100, 0x119), *range(0x11A, 0x156)]
+    assert [int(address, 16) for address in registers["input"]] == addresses
+    assert [int(address, 16) for address in registers["holding"]] == [*range(0x200, 0x20B)]
+    assert registers["input"]["0x0134"] == "0xBEEF"
+    assert {int(registers["input"][f"0x{address:04X}"], 16) == unit.input.get(address, 0) for address in addresses} == {
+        True
+    }
+    assert found["stale_registers"] == {"input": {}, "holding": {}}
 
 
 async def test_one_channel(
     hass: HomeAssistant, hass_client: ClientSessionGenerator, loaded: MockConfigEntry, unit: MockModbusUnit
 ) -> None:
-    """A word is given raw, with the bits that are set and those that nobody declared."""
+    """A channel names its registers, the bits that are set, and those that nobody declared."""
     unit.input[SYSTEM_ERROR_1] = 0b1000_0110_0000_0001
     await loaded.runtime_data.async_refresh()
     found = await get_diagnostics_for_config_entry(hass, hass_client, loaded)
-    error = found["channels"]["SystemError1"]
-    assert error["raw"] == [0b1000_0110_0000_0001]
-    assert error["bits"] == ["BMS in error", "BMS ready", "TREX ready"]
-    assert "binary_sensor.refu_ess_bms_in_error" in error["entities"]
+    assert found["channels"]["SystemError1"] == {
+        "key": "system_error_1",
+        "registers": ["0x0101"],
+        "value": 0b1000_0110_0000_0001,
+        "unit": None,
+        "available": True,
+        "bits": ["BMS in error", "BMS ready", "TREX ready"],
+    }
     assert found["unknown_bits"] == {"system_error_1": "0x8000"}
     assert found["channels"]["Warning"]["bits"] == ["BMS in error"]
     assert found["channels"]["BatteryDischargeEnergy"] == {
-        "raw": [0x86A0, 1],
+        "key": "battery_discharge_energy",
+        "registers": ["0x0128", "0x0129"],
         "value": 100_000,
         "unit": "kWh",
         "available": True,
-        "entities": ["sensor.refu_ess_battery_discharge_energy"],
     }
+
+
+async def test_last_writes(
+    hass: HomeAssistant,
+    loaded: MockConfigEntry,
+    unit: MockModbusUnit,
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """A setpoint that is repeated is one line: how often, since when and until when."""
+    freezer.move_to("2040-01-02T12:00:00+00:00")
+    await loaded.runtime_data.async_refresh()
+    await hass.services.async_call(DOMAIN, "set_power", {"active_power": 20_000}, blocking=True)
+    for _ in range(20):
+        freezer.tick(1.0)
+        async_fire_time_changed(hass)
+        await hass.async_block_till_done()
+    found = await async_get_config_entry_diagnostics(hass, loaded)
+    assert len(found["last_writes"]) < 10
+    power = [one for one in found["last_writes"] if one["address"] == "0x0203"]
+    assert power[-1]["words"] == ["0x00C8"]
+    assert power[-1]["count"] > 15
+    assert (power[-1]["outcome"], power[-1]["last"][:16]) == ("done", "2040-01-02T12:00")
+    assert power[-1]["first"] < power[-1]["last"]
 
 
 async def test_before_the_device_answered(
@@ -79,7 +143,10 @@ async def test_while_the_device_is_gone(
     unit.fail_requests(ModbusTimeoutError(f"no answer from {HOST}"))
     await loaded.runtime_data.async_refresh()
     found = await get_diagnostics_for_config_entry(hass, hass_client, loaded)
-    assert found["blocks"]["status"] == {"available": False, "error": "ModbusTimeoutError"}
+    assert found["blocks"]["status"].items() >= {"available": False, "error": "ModbusTimeoutError"}.items()
     assert found["channels"]["ActivePower"]["available"] is False
     assert found["link"]["errors"] == {"IllegalDataAddressError": 1, "ModbusTimeoutError": 2}
+    assert (found["poll"]["successful"], found["poll"]["error"]) == (False, "no_answer")
+    assert found["registers"] == {"input": {}, "holding": {}}
+    assert found["stale_registers"]["input"]["0x0121"] == "0x003E"  # what was known last, for whom it helps
     assert HOST not in json.dumps(found)

@@ -249,7 +249,7 @@ class Commander:
         )
 
     def diagnostics(self) -> dict[str, Any]:
-        """What is in force and the most recent writes."""
+        """What is in force."""
         controller = self.controller
         state, lease = controller.lease, self.lease
         return {
@@ -262,13 +262,4 @@ class Commander:
             "zero_owed": state.debt is not None,
             "reset_owed": controller.resetting.owed,
             "last_end": None if state.last_end is None else state.last_end.value,
-            "writes": [
-                {
-                    "seconds_ago": round(time.monotonic() - write.at, 1),
-                    "address": f"0x{write.address:03X}",
-                    "words": list(write.words),
-                    "outcome": write.outcome,
-                }
-                for write in controller.device.unit.writes
-            ],
         }

@@ -34,4 +34,10 @@ CONF_CHARGE_SOC: Final = "charge_soc"
 CONF_MAX_SOC: Final = "max_soc"
 
 CONTROL_INTERVAL_SECONDS: Final = 1  # the cycle of OpenEMS; no watchdog of the device is known
+LOG_NAME_LENGTH: Final = 6  # the ids of two entries differ at their ends
 LINK_TIMEOUT_SECONDS: Final = 2.0  # twice the 1 s of OpenEMS, which a loaded gateway can miss
+
+
+def log_name(entry_id: str) -> str:
+    """Return how the log names an ESS: without its name, which may name a place or a person."""
+    return f"{DOMAIN} {entry_id[-LOG_NAME_LENGTH:]}"

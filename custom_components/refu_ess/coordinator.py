@@ -135,7 +135,9 @@ class RefuEssCoordinator(PictureCoordinator):
         """Log once when a block falls silent while others answer, and once when it is back."""
         failed = {name for name, block in self.device.blocks.items() if block.failure}
         for name in sorted(failed - self._failed_blocks):
-            _LOGGER.warning("%s: no %s registers: %s", self.name, name, self.device.blocks[name].failure)
+            # The text of a failed connection names the host.
+            error = type(self.device.blocks[name].failure).__name__
+            _LOGGER.warning("%s: no %s registers: %s", self.name, name, error)
         for name in sorted(self._failed_blocks - failed):
             _LOGGER.info("%s: %s registers are back", self.name, name)
         self._failed_blocks = failed

@@ -1,100 +1,167 @@
-"""The diagnostics download: all readings, as words and as values, and statistics of the link."""
+"""The diagnostics download: every word as the device sent it, what was made of it, and how the link and control do.
 
+It names no address and no ESS. `python -m tests.simulator --replay` serves it as a device again.
+"""
+
+from dataclasses import asdict
+from importlib.metadata import version
 from typing import Any
 
-from homeassistant.components.diagnostics import async_redact_data
+from homeassistant.components.diagnostics import REDACTED, async_redact_data
 from homeassistant.config_entries import ConfigEntryState
-from homeassistant.const import CONF_DEVICE, CONF_HOST
+from homeassistant.const import CONF_DEVICE, CONF_HOST, __version__ as home_assistant_version
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers import entity_registry as er
+from homeassistant.loader import async_get_integration
+from homeassistant.util import dt as dt_util
 
 from .alarm_texts import alarm_texts
-from .coordinator import RefuEssConfigEntry
-from .ess import BITS_BY_WORD, CHANNELS, CONDITIONS, ChannelEntry, Code, Picture
+from .commander import now
+from .const import DOMAIN
+from .coordinator import RefuEssConfigEntry, RefuEssCoordinator
+from .ess import BITS_BY_WORD, CHANNELS, CONDITIONS, INPUT_BLOCKS, ChannelEntry, Code, Moment, Picture, RefuEss
 
 TO_REDACT = {CONF_HOST, CONF_DEVICE}
-SHOW_ALARMS = ("fault", "warning", "active_alarms", "most_severe_alarm")
-"""The entities that show the channel `Warning`."""
+NAME_OF_THE_ESS = "alias"
+"""The key of the channel that holds it."""
+LIBRARIES = ("modbus-connection", "pymodbus")
 
 
 async def async_get_config_entry_diagnostics(hass: HomeAssistant, entry: RefuEssConfigEntry) -> dict[str, Any]:
-    """Return the data of the last poll without reading the device."""
+    """Return the data of the last poll without reading the device. Times are in UTC."""
+    at = now()
     about = {
-        "entry": async_redact_data({"data": dict(entry.data), "options": dict(entry.options)}, TO_REDACT),
+        "made_at": _iso(at, at.monotonic),
+        "versions": await _async_versions(hass),
+        "entry": {"id": entry.entry_id}
+        | async_redact_data({"data": dict(entry.data), "options": dict(entry.options)}, TO_REDACT),
         "state": entry.state.value,
         "reason": entry.error_reason_translation_key,
     }
     if entry.state is not ConfigEntryState.LOADED:
         return about  # nothing was read yet; the reason is what matters
-    device, picture = entry.runtime_data.device, entry.runtime_data.data
-    registry = er.async_get(hass)
-    entities = {
-        registered.unique_id.removeprefix(f"{entry.entry_id}_"): registered.entity_id
-        for registered in er.async_entries_for_config_entry(registry, entry.entry_id)
-    }
+    coordinator = entry.runtime_data
+    device, picture = coordinator.device, coordinator.data
     channels = {}
     derived = {}
     for channel in CHANNELS:
         if channel.channel.channel is not None:
-            channels[channel.channel.channel] = _channel(hass, picture, channel, entities)
+            channels[channel.channel.channel] = _channel(hass, picture, channel)
         else:
             derived[channel.key] = _plain(picture.values[channel.key])
-    statistics = device.unit.statistics
     return about | {
+        "poll": _poll(coordinator, at),
+        "blocks": _blocks(device, at),
+        **_registers(device),
         "channels": channels,
         "derived": derived,
         "conditions": {key: picture.values[key] for key in CONDITIONS},
-        "alarms": entry.runtime_data.alarms.as_data(),
-        "unknown_bits": {key: f"0x{mask:04X}" for key, mask in device.unknown_bits.items()},
+        "alarms": coordinator.alarms.as_data(),
+        "unknown_bits": {key: _hex(mask) for key, mask in device.unknown_bits.items()},
         "doubts": dict(device.plausibility.doubts),
         "inverter_status_layout": {
             "chosen": device.layout.chosen.slug,
             "suggested": None if picture.suggested_layout is None else picture.suggested_layout.slug,
         },
-        "blocks": {
-            name: {"available": block.available, "error": type(block.failure).__name__ if block.failure else None}
-            for name, block in device.blocks.items()
-        },
-        "control": entry.runtime_data.commander.diagnostics(),
-        "link": {
-            "requests": statistics.requests,
-            "reconnects": statistics.reconnects,
-            "errors": dict(statistics.errors),
-            "connected": device.unit.connected,
-        },
+        "control": coordinator.commander.diagnostics(),
+        "last_writes": _last_writes(device, at),
+        "link": _link(device),
     }
+
+
+async def _async_versions(hass: HomeAssistant) -> dict[str, str]:
+    integration = await async_get_integration(hass, DOMAIN)
+    libraries = await hass.async_add_executor_job(lambda: {name: version(name) for name in LIBRARIES})
+    return {DOMAIN: str(integration.version), "home_assistant": home_assistant_version, **libraries}
+
+
+def _iso(at: Moment, then: float | None) -> str | None:
+    """Return the time of day of `then`, in seconds of the monotonic clock."""
+    if then is None:
+        return None
+    return dt_util.utc_from_timestamp(at.wall - at.monotonic + then).isoformat(timespec="milliseconds")
+
+
+def _hex(word: int) -> str:
+    return f"0x{word:04X}"
+
+
+def _poll(coordinator: RefuEssCoordinator, at: Moment) -> dict[str, Any]:
+    inputs = [coordinator.device.blocks[name] for name in INPUT_BLOCKS]
+    error = coordinator.last_exception
+    return {
+        "interval_s": None if coordinator.update_interval is None else coordinator.update_interval.total_seconds(),
+        "successful": coordinator.last_update_success,
+        "error": getattr(error, "translation_key", None) or (error and type(error).__name__),
+        "last": _iso(at, max((block.asked_at for block in inputs if block.asked_at is not None), default=None)),
+        "last_good": _iso(at, max((block.read_at for block in inputs if block.read_at is not None), default=None)),
+    }
+
+
+def _blocks(device: RefuEss, at: Moment) -> dict[str, Any]:
+    return {
+        name: {
+            "available": block.available,
+            "error": type(block.failure).__name__ if block.failure else None,
+            "read_at": _iso(at, block.read_at),
+        }
+        for name, block in device.blocks.items()
+    }
+
+
+def _registers(device: RefuEss) -> dict[str, Any]:
+    """Return the words by address, the undeclared ones too; apart from them, the last of what cannot be read now."""
+    found: dict[str, dict[str, dict[str, str]]] = {
+        kind: {"input": {}, "holding": {}} for kind in ("registers", "stale_registers")
+    }
+    pieces = [piece for block in device.blocks.values() for piece in block.pieces]
+    for piece in sorted(pieces, key=lambda piece: piece.address):
+        kind, table = "registers" if piece.available else "stale_registers", "holding" if piece.holding else "input"
+        found[kind][table] |= {_hex(address): _hex(word) for address, word in enumerate(piece.words, piece.address)}
+    return found
 
 
 def _plain(value: Any) -> Any:
     return value.label if isinstance(value, Code) else value
 
 
-def _raw(picture: Picture, channel: ChannelEntry) -> list[int]:
-    """Return the words of a channel's last good reading; empty if there are none."""
-    if channel.block is None or channel.field is None:
-        return []
-    words = picture.words[channel.block]
-    return [
-        words[address]
-        for address in range(channel.field.address, channel.field.address + channel.field.count)
-        if address in words
-    ]
-
-
-def _channel(hass: HomeAssistant, picture: Picture, channel: ChannelEntry, entities: dict[str, str]) -> dict[str, Any]:
-    """Return one channel and the entities that show it."""
-    shown_by = [channel.key, *(bit.key for bit in BITS_BY_WORD.get(channel.key, ()))]
-    if channel.channel.channel == "Warning":
-        shown_by = list(SHOW_ALARMS)
+def _channel(hass: HomeAssistant, picture: Picture, channel: ChannelEntry) -> dict[str, Any]:
+    """Return one channel, with the key of the entity that shows it and the registers that it is read from."""
     found: dict[str, Any] = {
-        "raw": _raw(picture, channel),
-        "value": _plain(picture.values[channel.key]),
+        "key": channel.key,
+        "registers": [_hex(address) for address in channel.addresses],
+        "value": REDACTED if channel.key == NAME_OF_THE_ESS else _plain(picture.values[channel.key]),
         "unit": channel.unit,
         "available": picture.available(channel.key),
-        "entities": [entities[key] for key in shown_by if key in entities],
     }
     if channel.key in BITS_BY_WORD:
         found["bits"] = [bit.bit.text for bit in BITS_BY_WORD[channel.key] if picture.values[bit.key]]
     if channel.channel.channel == "Warning":
         found["bits"] = alarm_texts(hass, picture.alarms)
     return found
+
+
+def _last_writes(device: RefuEss, at: Moment) -> list[dict[str, Any]]:
+    """Return the latest writes, the one that began last at the end."""
+    return [
+        {
+            "address": _hex(write.address),
+            "words": [_hex(word) for word in write.words],
+            "outcome": write.outcome,
+            "count": write.count,
+            "first": _iso(at, write.first_at),
+            "last": _iso(at, write.last_at),
+        }
+        for write in device.unit.writes
+    ]
+
+
+def _link(device: RefuEss) -> dict[str, Any]:
+    statistics = device.unit.statistics
+    times = statistics.answer_times
+    return {
+        "connected": device.unit.connected,
+        "requests": statistics.requests,
+        "reconnects": statistics.reconnects,
+        "errors": dict(statistics.errors),
+        "answer_times": None if times is None else {key: round(value, 4) for key, value in asdict(times).items()},
+    }

@@ -22,7 +22,7 @@ from homeassistant.helpers.selector import (
     SelectSelectorConfig,
 )
 
-from .const import CONF_CHARGE_SOC, CONF_INVERTER_STATUS_LAYOUT, CONF_MAX_SOC, CONF_MIN_SOC
+from .const import CONF_CHARGE_SOC, CONF_INVERTER_STATUS_LAYOUT, CONF_MAX_SOC, CONF_MIN_SOC, log_name
 from .ess import (
     CONTROL_RANGES,
     SITE_RANGES,
@@ -383,4 +383,6 @@ def _out_of_order(site: Site) -> OutOfRangeError | None:
 
 
 def _log_default(entry: ConfigEntry[Any], key: str, stored: object, why: str, default: object) -> None:
-    _LOGGER.warning("%s: the option %s is %r; %s. Its default %s is used", entry.title, key, stored, why, default)
+    _LOGGER.warning(
+        "%s: the option %s is %r; %s. Its default %s is used", log_name(entry.entry_id), key, stored, why, default
+    )

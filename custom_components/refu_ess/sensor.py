@@ -102,6 +102,8 @@ class RefuEssSensor(RefuEssEntity, SensorEntity):
         if key == "active_alarms":
             texts = alarm_texts(self.coordinator.hass, picture.alarms)
             return Shown(True, value, {"alarms": texts, "alarm_keys": [alarm.key for alarm in picture.alarms]})
+        if self.entity_description.entry.is_word and value is not None:  # as the codes of manuals are written
+            return Shown(True, value, {"hex": f"0x{value:04X}"})
         return Shown(True, value)
 
     @property

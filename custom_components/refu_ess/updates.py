@@ -11,6 +11,7 @@ from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 
+from .const import log_name
 from .ess import CONDITIONS, Picture, RefuEss
 
 ANYTHING = ""
@@ -32,7 +33,7 @@ class PictureCoordinator(DataUpdateCoordinator[Picture]):
         self, hass: HomeAssistant, logger: logging.Logger, entry: ConfigEntry, device: RefuEss, interval: timedelta
     ) -> None:
         """Store the device; nothing has been read yet."""
-        super().__init__(hass, logger, config_entry=entry, name=entry.title, update_interval=interval)
+        super().__init__(hass, logger, config_entry=entry, name=log_name(entry.entry_id), update_interval=interval)
         self.device = device
         self.data = device.picture
         device.on_picture = self._take

@@ -3,12 +3,15 @@
 import argparse
 import asyncio
 import contextlib
+import json
 import signal
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 
 from .commands import HELP, lively, play, read_scenario, serve_control
 from .model import Model, State
+from .replay import Replay
 from .server import Simulator, pseudo_terminal
 
 STATES = {"running": State.START, "standby": State.STANDBY, "stopped": State.STOP}
@@ -38,6 +41,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--pty", action="store_true", help="RTU on a pair of pseudo-terminals; prints the other end")
     parser.add_argument("--control", type=address, metavar="HOST:PORT", help="take commands there")
     parser.add_argument("--scenario", type=Path, metavar="FILE", help="play a scenario")
+    parser.add_argument(
+        "--replay",
+        type=Path,
+        metavar="FILE",
+        help="serve the registers of a diagnostics download; what it lacks is refused, and what is written is read"
+        " back without an effect on the rest",
+    )
     parser.add_argument("--profile", choices=("lively", "idle"), default="lively", help="what it does unasked")
     parser.add_argument("--state", choices=STATES, default="running", help="how it starts")
     parser.add_argument("--soc", type=float, default=62.0, metavar="PERCENT", help="state of charge at first")
@@ -50,6 +60,16 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def read_replay(path: Path) -> Replay:
+    """Read a diagnostics download and say what is in it, or end the program if it is none."""
+    try:
+        replay = Replay.read(path)
+    except (OSError, ValueError) as err:
+        sys.exit(f"{path}: {err}")
+    print(f"replay: {len(replay.words)} registers; options of the ESS: {json.dumps(replay.options)}", flush=True)
+    return replay
+
+
 async def main() -> None:
     """Serve until the end is asked for."""
     args = arguments()
@@ -58,6 +78,7 @@ async def main() -> None:
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    replay = read_replay(args.replay) if args.replay else None
     model = Model(soc=args.soc, groups=args.groups, shifted=args.layout == "shifted", state=STATES[args.state])
     with ExitStack() as stack:
         serial = args.serial
@@ -71,6 +92,7 @@ async def main() -> None:
             serial=serial,
             unit=args.unit,
             speed=args.speed,
+            replay=replay,
         )
         async with sim, asyncio.TaskGroup() as tasks:
             for name, cable in sim.cables.items():

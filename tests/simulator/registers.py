@@ -29,9 +29,10 @@ RUNNING = [
 class Registers:
     """The words of one model, with what scenarios put in their place."""
 
-    def __init__(self, model: Any) -> None:
-        """Take the model that the values come from."""
+    def __init__(self, model: Any, replayed: dict[int, int] | None = None) -> None:
+        """Take the model that the values come from, or the words that are served in its place."""
         self.model = model
+        self.replayed = replayed
         self.alarms: dict[str, bool] = {}
         """Bits that a scenario holds set or clear, by key."""
         self.masks: dict[str, int] = {}
@@ -43,21 +44,29 @@ class Registers:
 
     def words(self) -> dict[int, int]:
         """Return every word that can be read, by address."""
-        found: dict[int, int] = {0x134: 0}  # in the battery's block, without a meaning
-        for key, value in (self._values() | self.overrides).items():
-            field = FIELDS[key]
-            assert field is not None
-            for address, word in zip(ADDRESSES[key], field.encode(value), strict=True):
-                found[address] = word & 0xFFFF
-        for key in self._lit():
+        found = self._modelled() if self.replayed is None else dict(self.replayed)
+        for key, value in self.overrides.items():
+            found |= _encoded(key, value)
+        for key, on in (dict.fromkeys(self._lit(), True) | self.alarms).items():
             entry = BITS[key]
             moved = self.model.shifted and entry.bit.depends_on_layout
-            found[entry.field.address] |= entry.field.mask >> 1 if moved else entry.field.mask
+            mask = entry.field.mask >> 1 if moved else entry.field.mask
+            word = found.get(entry.field.address, 0)
+            found[entry.field.address] = word | mask if on else word & ~mask
         for key, mask in self.masks.items():
             found[ADDRESSES[key][0]] |= mask
         return found | self.raw
 
+    def _modelled(self) -> dict[int, int]:
+        found: dict[int, int] = {0x134: 0}  # in the battery's block, without a meaning
+        for key, value in self._values().items():
+            found |= _encoded(key, value)
+        return found
+
     def _lit(self) -> set[str]:
+        """Return the bits that the model sets."""
+        if self.replayed is not None:
+            return set()
         model = self.model
         lit = {*READY, *NORMAL, *(f"group_{group}_operating" for group in range(1, model.groups + 1))}
         if model.state is State.START:
@@ -68,8 +77,7 @@ class Registers:
             lit.add("inverter_fault")
         if model.start_error:
             lit.add("connect_error")
-        lit |= {key for key, on in self.alarms.items() if on}
-        return lit - {key for key, on in self.alarms.items() if not on}
+        return lit
 
     def _values(self) -> dict[str, float]:
         model = self.model
@@ -118,6 +126,13 @@ class Registers:
             values[f"set_active_power_{phase}"] = model.phases_w[index]
             values[f"set_reactive_power_{phase}"] = model.phases_var[index]
         return values
+
+
+def _encoded(key: str, value: float) -> dict[int, int]:
+    """Return the words of a value by their addresses."""
+    field = FIELDS[key]
+    assert field is not None
+    return {address: word & 0xFFFF for address, word in zip(ADDRESSES[key], field.encode(value), strict=True)}
 
 
 def _thirds(total: float, wanted: list[float] | None) -> list[float]:

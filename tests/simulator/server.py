@@ -19,6 +19,7 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 from .cable import Cable
 from .model import Model
 from .registers import ADDRESSES, FIELDS, Registers
+from .replay import Replay
 
 READ_INPUT = 4
 FUNCTIONS = (3, READ_INPUT, 6, 16)
@@ -73,10 +74,16 @@ class Simulator:
         serial: str | None = None,
         unit: int = 1,
         speed: float = 1.0,
+        replay: Replay | None = None,
     ) -> None:
-        """Take the model and where to listen; port 0 takes a free one, `speed` 0 lets time stand still."""
+        """Take the model and where to listen; port 0 takes a free one, `speed` 0 lets time stand still.
+
+        With a `replay` its words are served; what is written to the holding registers is read back, and that is all.
+        """
         self.model = model or Model()
-        self.registers = Registers(self.model)
+        if replay is not None:
+            self.model.shifted = replay.shifted
+        self.registers = Registers(self.model, None if replay is None else dict(replay.words))
         self.behaviour = Behaviour()
         self.write_log: list[LoggedWrite] = []
         self.requests = 0
@@ -199,6 +206,8 @@ class Simulator:
         known = any(asked <= set(block) for block in blocks)
         if not known or any(asked & set(refused) for refused in self.behaviour.refused):
             return ExcCodes.ILLEGAL_ADDRESS
+        if self.registers.replayed is not None and not asked <= self.registers.replayed.keys():
+            return ExcCodes.ILLEGAL_ADDRESS
         return None
 
     def _take(self, function: int, address: int, values: tuple[int, ...]) -> ExcCodes | None:
@@ -212,6 +221,9 @@ class Simulator:
         return None
 
     def _write(self, address: int, word: int) -> None:
+        if self.registers.replayed is not None:
+            self.registers.replayed[address] = word
+            return
         key = next(key for key, addresses in ADDRESSES.items() if address in addresses)
         declared = FIELDS[key]
         assert declared is not None

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from modbus_connection.model import Component, NumberField, PackedBitField, RegisterField
+from modbus_connection.model import Component, NumberField, PackedBitField, RawField, RegisterField
 
 from .battery import Battery
 from .enums import Code, GridMode
@@ -44,6 +44,16 @@ class ChannelEntry:
     def unit(self) -> str | None:
         """The unit of its values."""
         return self.channel.unit if self.field is None else self.field.unit
+
+    @property
+    def addresses(self) -> range:
+        """The registers that it is read from."""
+        return range(0) if self.field is None else range(self.field.address, self.field.address + self.field.count)
+
+    @property
+    def is_word(self) -> bool:
+        """Whether its value is a register's word as it is."""
+        return isinstance(self.field, RawField)
 
     @property
     def codes(self) -> type[Code] | None:

@@ -5,7 +5,8 @@ import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from statistics import median, quantiles
 
 from modbus_connection import ModbusError, ModbusTimeoutError, ModbusUnit
 
@@ -15,20 +16,32 @@ ANSWERS_REMEMBERED = 1000
 WRITES_REMEMBERED = 100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Write:
-    """A write that was sent."""
+    """A write that was sent, once or several times without another one to the same registers in between."""
 
-    at: float
-    """Seconds of the monotonic clock."""
     address: int
     words: tuple[int, ...]
     outcome: str
     """`done` or `failed`."""
+    first_at: float
+    """Seconds of the monotonic clock."""
+    last_at: float
+    count: int = 1
 
 
 OWN_REQUEST: ContextVar[bool] = ContextVar("refu_ess_own_request", default=False)
 """True while one of our requests is under way, and in the callbacks of the connection that it opened."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerTimes:
+    """How long the last answers took, in seconds."""
+
+    count: int
+    median_s: float
+    percentile_95_s: float
+    longest_s: float
 
 
 @dataclass
@@ -42,6 +55,16 @@ class LinkStatistics:
     answer_times_s: deque[float] = field(default_factory=lambda: deque(maxlen=ANSWERS_REMEMBERED))
     """How long the last answers took, in seconds."""
 
+    @property
+    def answer_times(self) -> AnswerTimes | None:
+        """A summary of `answer_times_s`, `None` before the first answer."""
+        if not (times := self.answer_times_s):
+            return None
+        *_, percentile_95_s = quantiles(times, n=20, method="inclusive")
+        return AnswerTimes(
+            count=len(times), median_s=median(times), percentile_95_s=percentile_95_s, longest_s=max(times)
+        )
+
 
 class GuardedUnit:
     """The requests that this device needs, over a shared link each within `DEADLINE_SECONDS`.
@@ -52,7 +75,7 @@ class GuardedUnit:
     def __init__(self, unit: ModbusUnit, clock: Callable[[], float] = time.monotonic) -> None:
         """Count from here on."""
         self.writes: deque[Write] = deque(maxlen=WRITES_REMEMBERED)
-        """The most recent writes."""
+        """The most recent writes; equal repeats are one."""
         self._unit = unit
         self._clock = clock
         self._was_connected = False
@@ -78,7 +101,18 @@ class GuardedUnit:
             await self._request(self._unit.write_registers, address, values)
             outcome = "done"
         finally:
-            self.writes.append(Write(self._clock(), address, tuple(values), outcome))
+            self._remember(address, tuple(values), outcome)
+
+    def _remember(self, address: int, words: tuple[int, ...], outcome: str) -> None:
+        """Remember a write; a setpoint that is repeated every second must not push out what was written before it."""
+        at = self._clock()
+        for index in range(len(self.writes) - 1, -1, -1):
+            if (last := self.writes[index]).address == address:
+                if (last.words, last.outcome) == (words, outcome):
+                    self.writes[index] = replace(last, last_at=at, count=last.count + 1)
+                    return
+                break
+        self.writes.append(Write(address=address, words=words, outcome=outcome, first_at=at, last_at=at))
 
     async def disconnect(self) -> None:
         """Drop the link, so that the next request opens a new one."""

@@ -1,0 +1,54 @@
+"""What the link remembers for the diagnostics: writes without their repeats, and how long answers took."""
+
+import pytest
+from modbus_connection import ServerDeviceFailureError
+from modbus_connection.mock import MockModbusConnection
+
+from custom_components.refu_ess.ess.link import WRITES_REMEMBERED, GuardedUnit, LinkStatistics
+
+
+async def test_repeats_are_one_write(connection: MockModbusConnection) -> None:
+    """An equal write to the same registers counts on, also with writes to others in between; any other is a new one."""
+    mock, seconds = connection.for_unit(1), iter(range(100))
+    unit = GuardedUnit(mock, clock=lambda: next(seconds))
+    for address, value in ((0x203, 1), (0x207, 0), (0x203, 1), (0x207, 0), (0x203, 2), (0x203, 1)):
+        await unit.write_registers(address, [value])
+    mock.fail_write(0x203, ServerDeviceFailureError())
+    for _ in range(2):
+        with pytest.raises(ServerDeviceFailureError):
+            await unit.write_registers(0x203, [1])
+    found = [(one.address, one.words, one.outcome, one.first_at, one.last_at, one.count) for one in unit.writes]
+    assert found == [
+        (0x203, (1,), "done", 0, 2, 2),
+        (0x207, (0,), "done", 1, 3, 2),
+        (0x203, (2,), "done", 4, 4, 1),
+        (0x203, (1,), "done", 5, 5, 1),
+        (0x203, (1,), "failed", 6, 7, 2),
+    ]
+
+
+async def test_a_held_setpoint_pushes_nothing_out(connection: MockModbusConnection) -> None:
+    """What was written before a setpoint that is held for long can still be seen."""
+    unit = GuardedUnit(connection.for_unit(1))
+    await unit.write_registers(0x200, [1])
+    for _ in range(2 * WRITES_REMEMBERED):
+        await unit.write_registers(0x203, [200])
+    assert [(one.address, one.count) for one in unit.writes] == [(0x200, 1), (0x203, 2 * WRITES_REMEMBERED)]
+    for value in range(WRITES_REMEMBERED):
+        await unit.write_registers(0x203, [value])
+    assert len(unit.writes) == WRITES_REMEMBERED
+
+
+def test_answer_times() -> None:
+    """Median, 95 % and longest, and nothing before the first answer."""
+    statistics = LinkStatistics()
+    assert statistics.answer_times is None
+    statistics.answer_times_s.append(0.5)
+    one = statistics.answer_times
+    assert one is not None
+    assert (one.count, one.median_s, one.percentile_95_s, one.longest_s) == (1, 0.5, 0.5, 0.5)
+    statistics.answer_times_s.clear()
+    statistics.answer_times_s.extend(range(101))
+    many = statistics.answer_times
+    assert many is not None
+    assert (many.count, many.median_s, many.percentile_95_s, many.longest_s) == (101, 50, 95, 100)
