@@ -2,7 +2,7 @@
 
 from homeassistant.const import Platform
 from homeassistant.core import HassJob, HomeAssistant
-from homeassistant.exceptions import ConfigEntryError, HomeAssistantError
+from homeassistant.exceptions import ConfigEntryError, ConfigEntryNotReady, HomeAssistantError
 from homeassistant.helpers import config_validation as cv, device_registry as dr, entity_registry as er
 from homeassistant.helpers.typing import ConfigType
 
@@ -109,6 +109,10 @@ async def async_unload_entry(hass: HomeAssistant, entry: RefuEssConfigEntry) -> 
 async def async_remove_entry(hass: HomeAssistant, entry: RefuEssConfigEntry) -> None:
     """Delete the issues and files of this ESS; a zero that could not be written stays an issue."""
     memory = Memory(hass, entry.entry_id)
-    async_delete_issues(hass, entry, zero_owed=(await memory.async_load()).zero is not None)
+    try:
+        zero_owed = (await memory.async_load()).zero is not None
+    except ConfigEntryError, ConfigEntryNotReady:  # nobody can tell
+        zero_owed = True
+    async_delete_issues(hass, entry, zero_owed=zero_owed)
     await memory.async_remove()
     await AlarmMemory(hass, entry.entry_id).async_remove()

@@ -13,6 +13,7 @@ from .alarm_texts import alarm_facts, async_load_texts
 from .const import DOMAIN
 from .describe import ALARM_CLEARED, ALARM_RAISED
 from .ess import ALARMS, CHANGES_KEPT, ActiveAlarm, AlarmChange, AlarmLog, Picture, look
+from .memory import async_load_stored
 from .updates import PictureCoordinator
 
 STORAGE_VERSION = 1
@@ -46,9 +47,12 @@ class AlarmMemory:
         self._started = False
 
     async def async_load(self) -> None:
-        """Read what was remembered, and the names of the alarms."""
+        """Read what was remembered, and the names of the alarms.
+
+        Raises `ConfigEntryError` for a file of a newer release, `ConfigEntryNotReady` while it cannot be read.
+        """
         await async_load_texts(self._hass)
-        self._log = AlarmLog.from_dict(await self._store.async_load())
+        self._log = AlarmLog.from_dict(await async_load_stored(self._store))
 
     @callback
     def async_follow(self, coordinator: PictureCoordinator) -> None:

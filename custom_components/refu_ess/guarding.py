@@ -1,5 +1,6 @@
 """The guard process of one ESS: how it reaches the device, and the report that it leaves."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from .connection import guard_link
 from .const import DOMAIN
 from .ess import Guard, Guardian, GuardReport, NoGuard, delete_report, read_report
 from .options import guard_wanted
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def report_path(hass: HomeAssistant, entry_id: str) -> Path:
@@ -34,6 +37,8 @@ async def async_take_report(hass: HomeAssistant, entry_id: str) -> GuardReport |
 
     def take() -> GuardReport | None:
         report = read_report(path)
+        if report is None and path.exists():
+            _LOGGER.warning("A guard process acted in an earlier run, but its report %s makes no sense", path)
         delete_report(path)
         return report
 

@@ -66,7 +66,8 @@ class Issues:
         key = ISSUE_LAYOUT if suggested is None else f"{ISSUE_LAYOUT}_{suggested.slug}"
         self._show(ISSUE_LAYOUT, layout, translation_key=key, fixable=True)
         held, other_setpoints_zero = controller.held, controller.other_setpoints_zero
-        if self._held_at_start is None and held is not None:
+        # A debt of an earlier run may be owed to the other set of setpoints, and is looked at first.
+        if self._held_at_start is None and held is not None and controller.lease.phases == controller.phases:
             self._held_at_start = held
         if controller.read_only or self._given_up:
             return
