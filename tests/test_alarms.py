@@ -77,18 +77,19 @@ async def test_raised_and_cleared(
 ) -> None:
     """An event has all that a message needs."""
     assert state(hass, ALARM_EVENT) == STATE_UNKNOWN
-    freezer.move_to("2026-11-25T12:00:00+00:00")
+    freezer.move_to("2036-11-25T12:00:00+00:00")
     switch(unit, SMOKE)
     await poll(hass, freezer)
     facts = {
         "key": "fog_alarm",
         "text": "Fog (smoke) alarm",
+        "label": "Frog alarm",
         "severity": "fault",
         "category": "temperature",
         "battery_group": None,
         "word": "BatteryFault10",
         "bit": 7,
-        "since": "2026-11-25T12:00:11+00:00",
+        "since": "2036-11-25T12:00:11+00:00",
         "found_at_start": False,
         "snapshot": {
             "soc": 62,
@@ -123,7 +124,7 @@ async def test_a_group_and_its_place(
     unit.input[0x100] = 3  # at rest nothing speaks against the layout
     await poll(hass, freezer)
     about = {one["key"]: (one["text"], one["battery_group"], one["word"], one["bit"]) for one in reported}
-    text = "CAN communication interruption between battery group and group 3"
+    text = "CAN lost, group 3"
     assert about["group_3_can_interrupted"] == (text, 3, "BatteryFault2", 2)
     assert about["inverter_warning"] == ("Inverter warning", None, "InverterStatus", 7)
 
@@ -291,7 +292,7 @@ async def test_action_and_diagnostics(
     freezer: FrozenDateTimeFactory,
 ) -> None:
     """Both answer the active alarms since when, and the history with the newest first, as data."""
-    freezer.move_to("2026-11-25T12:00:00+00:00")
+    freezer.move_to("2036-11-25T12:00:00+00:00")
     switch(unit, SMOKE, HOT)
     await poll(hass, freezer)
     switch(unit, SMOKE, on=False)
@@ -303,21 +304,22 @@ async def test_action_and_diagnostics(
     (hot,) = found["active"]
     assert hot == {
         "key": "normal_high_temperature",
-        "text": "Normal high temperature",
+        "text": "High temperature, level 1",
+        "label": "Normal high temperature",
         "severity": "warning",
         "category": "temperature",
         "battery_group": None,
         "word": "BatteryAlarm1",
         "bit": 6,
-        "since": "2026-11-25T12:00:11+00:00",
+        "since": "2036-11-25T12:00:11+00:00",
         "found_at_start": False,
         "readable": False,
     }
     history = [(one["event"], one["key"], one["at"], one["duration"]) for one in found["history"]]
     assert history == [
-        ("cleared", "fog_alarm", "2026-11-25T12:00:22+00:00", 11.0),
-        ("raised", "normal_high_temperature", "2026-11-25T12:00:11+00:00", None),
-        ("raised", "fog_alarm", "2026-11-25T12:00:11+00:00", None),
+        ("cleared", "fog_alarm", "2036-11-25T12:00:22+00:00", 11.0),
+        ("raised", "normal_high_temperature", "2036-11-25T12:00:11+00:00", None),
+        ("raised", "fog_alarm", "2036-11-25T12:00:11+00:00", None),
     ]
     assert json.loads(json.dumps(found)) == found
     diagnostics = await async_get_config_entry_diagnostics(hass, loaded)

@@ -40,10 +40,10 @@ async def test_one_channel(
     found = await get_diagnostics_for_config_entry(hass, hass_client, loaded)
     error = found["channels"]["SystemError1"]
     assert error["raw"] == [0b1000_0110_0000_0001]
-    assert error["bits"] == ["BMS in error", "BMS ready", "TREX ready"]
-    assert "binary_sensor.refu_ess_bms_in_error" in error["entities"]
+    assert error["bits"] == ["BMS In Error", "BMS Ready", "TREX Ready"]
+    assert "binary_sensor.refu_ess_bms_error" in error["entities"]
     assert found["unknown_bits"] == {"system_error_1": "0x8000"}
-    assert found["channels"]["Warning"]["bits"] == ["BMS in error"]
+    assert found["channels"]["Warning"]["bits"] == ["BMS error"]
     assert found["channels"]["BatteryDischargeEnergy"] == {
         "raw": [0x86A0, 1],
         "value": 100_000,
