@@ -1,7 +1,5 @@
 """Every entity of every platform, as an owner and as the registries see it."""
 
-from collections.abc import Iterator
-from unittest.mock import patch
 
 import pytest
 from homeassistant.components.number import DOMAIN as NUMBER_DOMAIN, SERVICE_SET_VALUE
@@ -23,7 +21,7 @@ from custom_components.refu_ess.options import SETPOINTS_PER_PHASE, SETPOINTS_TO
 from .test_init import poll, state
 
 ENABLED_BY_DEFAULT = {
-    Platform.BINARY_SENSOR: 74,
+    Platform.BINARY_SENSOR: 17,
     Platform.BUTTON: 4,
     Platform.EVENT: 2,
     Platform.NUMBER: 5,
@@ -32,13 +30,6 @@ ENABLED_BY_DEFAULT = {
     Platform.SWITCH: 2,
 }
 """What an owner meets on the first day; a change here is made on purpose."""
-
-
-@pytest.fixture
-def everything_enabled() -> Iterator[None]:
-    """Enable what is off by default."""
-    with patch("homeassistant.helpers.entity.Entity.entity_registry_enabled_default", True):
-        yield
 
 
 async def enable_everything(
@@ -199,8 +190,11 @@ async def test_alarms_at_the_top(hass: HomeAssistant, loaded: MockConfigEntry, u
     assert alarms is not None
     assert alarms.state == "2"
     assert alarms.attributes["alarms"] == ["Serious leakage", "Normal high temperature"]
+    active = loaded.runtime_data.alarms.as_data()["active"]
+    assert alarms.attributes["since"] == [alarm["since"] for alarm in active]
 
 
+@pytest.mark.usefixtures("everything_enabled")
 async def test_not_ready_warns(hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit) -> None:
     """A readiness bit that is 0 is shown as a problem and counts as a warning."""
     unit.input[0x101] = 1 << 10  # TREX ready alone
@@ -248,9 +242,10 @@ async def test_number_out_of_range(hass: HomeAssistant, loaded: MockConfigEntry)
 
 
 def test_severities_have_their_class() -> None:
-    """What can be an alarm is a problem, and information is not."""
+    """What can be an alarm is a problem, smoke is smoke, and information is neither."""
     for description in BITS:
         assert isinstance(description, RefuEssBinarySensorDescription)
         assert description.entry is not None
         problem = description.entry.bit.severity is not Severity.INFO
-        assert (description.device_class == "problem") is problem
+        assert (description.device_class in {"problem", "smoke"}) is problem
+        assert (description.device_class == "smoke") is (description.key == "fog_alarm")

@@ -88,7 +88,7 @@ async def async_setup_entry(
 class RefuEssSensor(RefuEssEntity, SensorEntity):
     """A channel."""
 
-    _unrecorded_attributes = frozenset({"alarms"})
+    _unrecorded_attributes = frozenset({"alarms", "since"})
     entity_description: RefuEssSensorDescription
 
     @override
@@ -101,7 +101,9 @@ class RefuEssSensor(RefuEssEntity, SensorEntity):
             return Shown(True, value, {"code": picture.codes[key]})
         if key == "active_alarms":
             texts = alarm_texts(self.coordinator.hass, picture.alarms)
-            return Shown(True, value, {"alarms": texts, "alarm_keys": [alarm.key for alarm in picture.alarms]})
+            keys = [alarm.key for alarm in picture.alarms]
+            since = self.coordinator.alarms.since(keys)
+            return Shown(True, value, {"alarms": texts, "alarm_keys": keys, "since": since})
         return Shown(True, value)
 
     @property
