@@ -1,6 +1,5 @@
 """Every entity of every platform, as an owner and as the registries see it."""
 
-
 import pytest
 from homeassistant.components.number import DOMAIN as NUMBER_DOMAIN, SERVICE_SET_VALUE
 from homeassistant.components.sensor.const import DEVICE_CLASS_STATE_CLASSES, DEVICE_CLASS_UNITS
