@@ -175,3 +175,10 @@ async def loaded(
     assert await hass.config_entries.async_setup(entry.entry_id)
     await hass.async_block_till_done()
     return entry
+
+
+@pytest.fixture
+def everything_enabled() -> Iterator[None]:
+    """Enable what is off by default."""
+    with patch("homeassistant.helpers.entity.Entity.entity_registry_enabled_default", True):
+        yield

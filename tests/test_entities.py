@@ -1,8 +1,5 @@
 """Every entity of every platform, as an owner and as the registries see it."""
 
-from collections.abc import Iterator
-from unittest.mock import patch
-
 import pytest
 from freezegun.api import FrozenDateTimeFactory
 from homeassistant.components.number import DOMAIN as NUMBER_DOMAIN, SERVICE_SET_VALUE
@@ -30,7 +27,7 @@ from .helpers import poll, state
 from .registers import ACTIVE_POWER, BATTERY_ALARM_1, BATTERY_FAULT_10, BATTERY_MODE, SYSTEM_ERROR_1, held
 
 ENABLED_BY_DEFAULT = {
-    Platform.BINARY_SENSOR: 74,
+    Platform.BINARY_SENSOR: 17,
     Platform.BUTTON: 4,
     Platform.EVENT: 2,
     Platform.NUMBER: 5,
@@ -39,13 +36,6 @@ ENABLED_BY_DEFAULT = {
     Platform.SWITCH: 2,
 }
 """What an owner meets on the first day; a change here is made on purpose."""
-
-
-@pytest.fixture
-def everything_enabled() -> Iterator[None]:
-    """Enable what is off by default."""
-    with patch("homeassistant.helpers.entity.Entity.entity_registry_enabled_default", True):
-        yield
 
 
 async def enable_everything(
@@ -206,8 +196,11 @@ async def test_alarms_at_the_top(hass: HomeAssistant, loaded: MockConfigEntry, u
     assert alarms is not None
     assert alarms.state == "2"
     assert alarms.attributes["alarms"] == ["Insulation fault, level 2", "High temperature, level 1"]
+    active = loaded.runtime_data.alarms.as_data()["active"]
+    assert alarms.attributes["since"] == [alarm["since"] for alarm in active]
 
 
+@pytest.mark.usefixtures("everything_enabled")
 async def test_not_ready_warns(hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit) -> None:
     """A readiness bit that is 0 is shown as a problem and counts as a warning."""
     unit.input[SYSTEM_ERROR_1] = 1 << 10  # TREX ready alone
@@ -255,9 +248,10 @@ async def test_number_out_of_range(hass: HomeAssistant, loaded: MockConfigEntry)
 
 
 def test_severities_have_their_class() -> None:
-    """What can be an alarm is a problem, and information is not."""
+    """What can be an alarm is a problem, smoke is smoke, and information is neither."""
     for description in BITS:
         assert isinstance(description, RefuEssBinarySensorDescription)
         assert description.entry is not None
         problem = description.entry.bit.severity is not Severity.INFO
-        assert (description.device_class == "problem") is problem
+        assert (description.device_class in {"problem", "smoke"}) is problem
+        assert (description.device_class == "smoke") is (description.key == "fog_alarm")

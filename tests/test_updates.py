@@ -66,6 +66,7 @@ async def test_a_flipped_bit_calls_who_shows_it(
         assert len(called) <= 6
 
 
+@pytest.mark.usefixtures("everything_enabled")
 async def test_what_explains_comes_first(hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit) -> None:
     """When "Fault" turns on its alarm, its category and the list of alarms can be read already."""
     order: list[str] = []
@@ -85,7 +86,7 @@ async def test_what_explains_comes_first(hass: HomeAssistant, loaded: MockConfig
     await hass.async_block_till_done()
     last = ["binary_sensor.refu_ess_contactor_problem", "binary_sensor.refu_ess_fault", "event.refu_ess_alarms"]
     assert order[-3:] == last
-    assert len(order) == 6
+    assert len(order) == 7
 
 
 async def test_one_that_raises_stops_no_other(

@@ -1,7 +1,7 @@
 """Keeps the memory of alarms on disk, and hands each change to the event entity when automations can hear it."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
@@ -143,6 +143,11 @@ class AlarmMemory:
             "found_at_start": change.found_at_start,
             "snapshot": dict(change.snapshot),
         }
+
+    def since(self, keys: Iterable[str]) -> list[str | None]:
+        """Return since when these alarms are active, in ISO 8601; `None` for what is not remembered as active."""
+        remembered = {alarm.key: _iso(alarm.since) for alarm in self._log.active}
+        return [remembered.get(key) for key in keys]
 
     def as_data(self) -> dict[str, Any]:
         """Return the active alarms, the most severe first, and the history, the newest first.

@@ -191,21 +191,22 @@ def _sensor(entry: ChannelEntry) -> RefuEssSensorDescription:
 
 SENSORS = tuple(_sensor(entry) for entry in CHANNELS if entry.key not in CONFIGURED)
 
-INNER_CIRCUITS = frozenset({"battery_fault_9", "dcdc_status", "inverter_status"})
-"""Words with internal status bits, disabled by default unless listed below."""
-SPEAK_FOR_ALL = frozenset({"inverter_fault", "inverter_warning", "mains_ok", "dcdc_fault", "dcdc_warning"})
+SMOKE = "fog_alarm"
 RUNNING = frozenset({"inverter_enabled", "dcdc_enabled"})
 
 
 def _enabled(entry: BitEntry) -> bool:
-    if entry.key in SPEAK_FOR_ALL:
+    """Alarms are seen by their sums, list, event and triggers, so that a page is not filled by what is not wrong."""
+    if entry.key == SMOKE:
         return True
-    if entry.bit.group is not None:
-        return entry.bit.severity is Severity.INFO  # whether a group is in operation is worth seeing
-    return entry.word.key not in INNER_CIRCUITS
+    if entry.bit.severity is not Severity.INFO:
+        return False
+    return entry.key == "mains_ok" or entry.bit.group is not None  # whether a group is in operation is worth seeing
 
 
 def _bit_class(entry: BitEntry) -> BinarySensorDeviceClass | None:
+    if entry.key == SMOKE:
+        return BinarySensorDeviceClass.SMOKE
     if entry.bit.severity is not Severity.INFO:
         return BinarySensorDeviceClass.PROBLEM
     return BinarySensorDeviceClass.RUNNING if entry.key in RUNNING or entry.bit.group else None
@@ -219,7 +220,7 @@ def _bit_sensor(entry: BitEntry) -> RefuEssBinarySensorDescription:
         group=entry.bit.group,
         entry=entry,
         device_class=_bit_class(entry),
-        entity_category=EntityCategory.DIAGNOSTIC,
+        entity_category=None if entry.key == SMOKE else EntityCategory.DIAGNOSTIC,
         entity_registry_enabled_default=_enabled(entry),
     )
 
@@ -325,7 +326,11 @@ def _english(description: Placed) -> dict[str, Any]:
         words["state"] = {NO_ALARM: "No alarm", **alarm_names()}
     if description.key == "active_alarms":
         words["unit_of_measurement"] = "alarms"
-        words["state_attributes"] = {"alarms": {"name": "Alarms"}, "alarm_keys": {"name": "Alarm keys"}}
+        words["state_attributes"] = {
+            "alarms": {"name": "Alarms"},
+            "alarm_keys": {"name": "Alarm keys"},
+            "since": {"name": "Active since"},
+        }
     if description.key == "full_cycles":
         words["unit_of_measurement"] = "cycles"
     return words

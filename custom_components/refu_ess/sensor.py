@@ -86,7 +86,7 @@ async def async_setup_entry(
 class RefuEssSensor(RefuEssEntity, SensorEntity):
     """A channel."""
 
-    _unrecorded_attributes = frozenset({"alarms"})
+    _unrecorded_attributes = frozenset({"alarms", "since"})
     entity_description: RefuEssSensorDescription
 
     @override
@@ -99,7 +99,9 @@ class RefuEssSensor(RefuEssEntity, SensorEntity):
             return Shown(True, None, {"code": picture.codes[key]})
         if key == "active_alarms":
             texts = alarm_texts(self.coordinator.hass, picture.alarms)
-            return Shown(True, value, {"alarms": texts, "alarm_keys": [alarm.key for alarm in picture.alarms]})
+            keys = [alarm.key for alarm in picture.alarms]
+            since = self.coordinator.alarms.since(keys)
+            return Shown(True, value, {"alarms": texts, "alarm_keys": keys, "since": since})
         if self.entity_description.entry.is_word and value is not None:  # as the codes of manuals are written
             return Shown(True, value, {"hex": f"0x{value:04X}"})
         return Shown(True, value)

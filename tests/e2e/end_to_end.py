@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from .browser import CHROMIUM, SHOTS, Browser, browser
+from .editing import ENGLISH, Editor, served_blueprints, trigger_name
 from .ess import DOMAIN, TITLE, Ess, link, make_home, steps
 from .home_assistant import DEVELOP_CONFIG, ROOT, Answer, FlowError, HomeAssistant, free_port, until
 from .simulator import Simulator, silent_server
@@ -29,6 +30,8 @@ PATIENCE_SECONDS = 30
 """How long a change may take to be seen, at one poll a second."""
 FAILURES_WITHOUT_A_WORD = 4
 QUIET_SECONDS = 3
+RESERVE = "refu_ess_state_of_charge_reserve_warning"
+"""The automation of the blueprint."""
 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
 
@@ -296,6 +299,71 @@ def test_setpoint(bench: Bench) -> None:
     bench.ha.call("button.press", {"entity_id": ids["release_setpoint"]})
     until(lambda: bench.simulator.control(do="state")["setpoint"] == 0, PATIENCE_SECONDS, "setpoint zero")
     assert bench.writes_in(QUIET_SECONDS) == 0
+
+
+# Building automations
+
+
+@needs_chromium
+def test_editor(bench: Bench) -> None:
+    """Three automations and one of a blueprint are built with the mouse, and what they wait for starts them."""
+    with browser(bench.ha, height=1400) as window, served_blueprints() as address:
+        editor = Editor(window)
+        editor.begin()
+        editor.add_trigger("Battery level crossed threshold")
+        editor.set_threshold("Below", 20)
+        window.shoot("editor-battery-level")
+        editor.add_message("below 20 %")
+        editor.save("Battery low")
+
+        editor.begin()
+        editor.add_trigger(trigger_name("alarm_raised"))
+        editor.choose("Severity", ENGLISH["selector"]["severity"]["options"]["fault"])
+        window.shoot("editor-alarm-raised")
+        editor.add_message("fault {{ trigger.to_state.attributes.key }}")
+        editor.save("Fault")
+
+        editor.begin()
+        editor.add_trigger(trigger_name("setpoint_ended"))
+        editor.add_message("ended: {{ trigger.to_state.attributes.reason }}")
+        editor.save("Setpoint ended")
+
+        editor.import_blueprint(f"{address}/soc_warning.yaml", "State of charge reserve warning")
+        editor.choose_entity(bench.ess.registered()["soc"]["original_name"])
+        editor.set_duration(0, 1)
+        window.shoot("editor-blueprint")
+        editor.save()
+        assert window.complaints == []
+    ids = {key: entity["entity_id"] for key, entity in bench.ess.registered().items()}
+    automations = {key for key in bench.ha.states() if key.startswith("automation.")}
+    assert automations == {f"automation.{name}" for name in ("battery_low", "fault", "setpoint_ended", RESERVE)}
+    assert messages(bench) == set()
+
+    bench.simulator.control(do="soc", percent=15)
+    until(lambda: len(messages(bench)) == 2, PATIENCE_SECONDS, "messages of the state of charge")
+    reserve, below = sorted(messages(bench))
+    assert below == "below 20 %"
+    assert re.fullmatch(r"REFU ESS: the state of charge is 1[45] %, below 20 %\.", reserve)
+    bench.simulator.control(do="soc", percent=62)
+
+    bench.simulator.control(do="alarm", key="normal_high_temperature", on=True)  # a warning
+    until(lambda: bench.ess.states()["warning"]["state"] == "on", PATIENCE_SECONDS, "a warning")
+    bench.simulator.control(do="alarm", key="fuse_fault", on=True)
+    fault = {"fault fuse_fault"}
+    until(lambda: messages(bench) >= fault, PATIENCE_SECONDS, "message of the fault")
+    bench.simulator.control(do="release")
+    until(lambda: bench.ess.states()["active_alarms"]["state"] == "0", PATIENCE_SECONDS, "no alarm")
+
+    bench.command(ids, 10_000)
+    bench.ha.call("button.press", {"entity_id": ids["release_setpoint"]})
+    until(lambda: messages(bench) >= {"ended: released"}, PATIENCE_SECONDS, "message of the setpoint")
+    assert {one for one in messages(bench) if one.startswith(("fault", "ended"))} == fault | {"ended: released"}
+
+
+def messages(bench: Bench) -> set[str]:
+    """Return the texts of what Home Assistant shows as notifications."""
+    (found,) = bench.ha.ws({"type": "persistent_notification/get"})
+    return {one["message"] for one in found}
 
 
 def test_restart(bench: Bench) -> None:

@@ -126,6 +126,8 @@ class HomeAssistant:
         self._store("http", 1, {"server_host": ["127.0.0.1"], "server_port": self.port})
         for source in DEVELOP_CONFIG.glob("*.yaml"):
             shutil.copy(source, self.folder)
+        for written in ("automations.yaml", "scripts.yaml"):
+            (self.folder / written).touch()
         custom = self.folder / "custom_components"
         custom.mkdir(exist_ok=True)
         for source in (ROOT / "custom_components").glob("*/manifest.json"):
