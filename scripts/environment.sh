@@ -7,6 +7,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 TOOLS=$ROOT/.tools
 UV=$TOOLS/bin/uv
 MINIMUM=3.14.2
+LATEST=2026.11.0 # the newest Home Assistant that the tests know; no other file names it
 cd "$ROOT"
 unset PYTHONDONTWRITEBYTECODE # without .pyc files every start compiles all that it loads
 export UV_LINK_MODE=copy
@@ -127,9 +128,15 @@ install() {
     printf '\n' >>"$stamp"
 }
 
-# --- A real Home Assistant, for scripts/develop and scripts/end-to-end
+# newest_home_assistant FOLDER [uv's arguments]: prints the newest release that there is for its Python.
+newest_home_assistant() {
+    local venv=$1
+    shift
+    echo homeassistant |
+        "$UV" pip compile --quiet --no-deps --no-header --no-annotate --python "$venv/bin/python" "$@" - | cut -d= -f3
+}
 
-HA_FALLBACK=2026.11.0 # what is taken if the newest release does not install
+# --- A real Home Assistant, for scripts/develop and scripts/end-to-end
 
 # Sets .venv-ha up with the newest Home Assistant, or with $HA_VERSION, and with all that it would fetch when it runs.
 # It stays at that release until the folder is deleted or what has to be installed changes.
@@ -139,14 +146,13 @@ need_home_assistant() {
     wanted=$(echo "${HA_VERSION:-}" && declare -f install_home_assistant &&
         cat tests/e2e/requirements.py custom_components/*/manifest.json)
     [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return
-    newest=${HA_VERSION:-$(echo homeassistant |
-        "$UV" pip compile --quiet --no-deps --no-header --no-annotate --python .venv-ha/bin/python - | cut -d= -f3 || true)}
-    newest=${newest:-$HA_FALLBACK}
+    newest=${HA_VERSION:-$(newest_home_assistant .venv-ha || true)}
+    newest=${newest:-$LATEST}
     say "Installing Home Assistant $newest into .venv-ha"
     install_home_assistant "$newest" || {
-        [ "$newest" != "$HA_FALLBACK" ] || fail "Home Assistant $newest could not be installed"
-        say "That failed; installing Home Assistant $HA_FALLBACK"
-        install_home_assistant "$HA_FALLBACK" || fail "Home Assistant $HA_FALLBACK could not be installed either"
+        [ "$newest" != "$LATEST" ] || fail "Home Assistant $newest could not be installed"
+        say "That failed; installing Home Assistant $LATEST"
+        install_home_assistant "$LATEST" || fail "Home Assistant $LATEST could not be installed either"
     }
     echo "$wanted" >"$stamp"
 }

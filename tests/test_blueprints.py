@@ -1,6 +1,7 @@
 """Each blueprint, loaded and run by Home Assistant itself: its messages and commands are compared."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry, async_
 from pytest_homeassistant_custom_component.test_util.aiohttp import AiohttpClientMocker
 
 from .bits import GROUP_3_SILENT, INVERTER_FAULT, SMOKE
+from .generated import INTEGRATION
 from .helpers import state, switch
 from .registers import ACTIVE_POWER, ACTIVE_SETPOINT
 from .studies import site as study, table
@@ -28,8 +30,8 @@ from .studies import site as study, table
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "blueprints" / "automation"
 BLUEPRINTS = sorted(FOLDER.rglob("*.yaml"))
-REPOSITORY = "https://github.com/refu-ess/ha-refu-ess"
-RAW = "https://raw.githubusercontent.com/refu-ess/ha-refu-ess"
+REPOSITORY: str = json.loads((INTEGRATION / "manifest.json").read_text())["documentation"]
+RAW = REPOSITORY.replace("https://github.com", "https://raw.githubusercontent.com")
 
 START = datetime(2026, 11, 25, 10, 0, 1, 300_000, tzinfo=UTC)
 """A Wednesday, shortly into a quarter-hour; what is due in a second is done in it."""

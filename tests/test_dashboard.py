@@ -3,10 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import timedelta
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import orjson
@@ -20,6 +17,7 @@ from modbus_connection.mock import MockModbusUnit
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_time_changed
 
 from .registers import BATTERY_FAULT_2, BATTERY_FAULT_10
+from .scripts import load_script
 
 ROOT = Path(__file__).parent.parent
 ACTIONS = ("tap_action", "icon_tap_action", "hold_action", "double_tap_action")
@@ -39,16 +37,7 @@ CORE_CARDS = {
 }
 
 
-def _script() -> ModuleType:
-    loader = SourceFileLoader("dashboard_script", str(ROOT / "scripts" / "dashboard"))
-    spec = spec_from_loader(loader.name, loader)
-    assert spec is not None
-    module = module_from_spec(spec)
-    loader.exec_module(module)
-    return module
-
-
-SCRIPT = _script()
+SCRIPT = load_script("dashboard")
 
 
 def printed(*arguments: str) -> str:

@@ -17,10 +17,8 @@ from custom_components.refu_ess.controls import CONTROLS
 from custom_components.refu_ess.describe import (
     BINARY_SENSORS,
     SENSORS,
-    RefuEssBinarySensorDescription,
     RefuEssSensorDescription,
 )
-from custom_components.refu_ess.ess import Severity
 from custom_components.refu_ess.options import SETPOINTS_PER_PHASE, SETPOINTS_TOTAL
 
 from .helpers import poll, state
@@ -245,13 +243,3 @@ async def test_number_out_of_range(hass: HomeAssistant, loaded: MockConfigEntry)
         )
     assert state(hass, number) == "10"
     assert loaded.options == {}
-
-
-def test_severities_have_their_class() -> None:
-    """What can be an alarm is a problem, smoke is smoke, and information is neither."""
-    for description in BITS:
-        assert isinstance(description, RefuEssBinarySensorDescription)
-        assert description.entry is not None
-        problem = description.entry.bit.severity is not Severity.INFO
-        assert (description.device_class in {"problem", "smoke"}) is problem
-        assert (description.device_class == "smoke") is (description.key == "fog_alarm")

@@ -3,14 +3,20 @@
 import json
 import re
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from awesomeversion import AwesomeVersion
+from homeassistant import components
 from packaging.requirements import Requirement
 
-from custom_components.refu_ess.ess import ALARMS
+from custom_components.refu_ess.describe import DESCRIPTIONS
+from custom_components.refu_ess.ess import ALARMS, EventKind, Failure, Limit, Refusal
+from custom_components.refu_ess.ess.lease import REFUSES
+from custom_components.refu_ess.issues import EVERY_ISSUE, ISSUE_LAYOUT
 
 from .first_steps import BY_KEY
 from .generated import FILES, INTEGRATION, ROOT
@@ -62,8 +68,6 @@ def test_german_is_there() -> None:
 @pytest.mark.parametrize("path", LANGUAGES, ids=lambda path: path.stem)
 def test_entities_are_told_apart(path: Path) -> None:
     """No two entities of one device and platform have one name."""
-    from custom_components.refu_ess.describe import DESCRIPTIONS  # noqa: PLC0415
-
     words = load(path)["entity"]
     for platform, descriptions in DESCRIPTIONS.items():
         names = [(one.part, one.group, words[platform][one.key]["name"]) for one in descriptions]
@@ -75,27 +79,45 @@ def test_first_steps_are_for_alarms_that_exist() -> None:
     assert BY_KEY.keys() <= {alarm.key for alarm in ALARMS}
 
 
+def pins_of(integration: str) -> list[Requirement]:
+    """Return what this release of Home Assistant pins for one of its integrations."""
+    manifest = load(Path(components.__path__[0]) / integration / "manifest.json")
+    return [Requirement(one) for one in manifest["requirements"]]
+
+
 def test_manifest() -> None:
-    """The manifest keeps Home Assistant's own pins possible and names a version that can be read."""
+    """The manifest has the order that is demanded, and a version that can be read."""
     manifest = load(INTEGRATION / "manifest.json")
     assert AwesomeVersion(manifest["version"]).valid
     assert list(manifest) == ["domain", "name", *sorted(set(manifest) - {"domain", "name"})]
-    ranges = {one.name: one.specifier for one in map(Requirement, manifest["requirements"])}
-    assert all("==" not in str(specifier) for specifier in ranges.values())
-    assert "3.13.1" in ranges["pymodbus"]
-    assert "4.12.4" in ranges["modbus-connection"]
-    assert "4.12.7" in ranges["modbus-connection"]
 
 
-def test_minimum_version() -> None:
-    """HACS and the tests speak of the same Home Assistant."""
-    assert load(ROOT / "hacs.json")["homeassistant"] == "2026.10.0"
+def test_requirements_permit_what_home_assistant_pins() -> None:
+    """Home Assistant installs its own pins; a requirement that they do not meet would replace them for everyone."""
+    wanted = {one.name: one.specifier for one in map(Requirement, load(INTEGRATION / "manifest.json")["requirements"])}
+    pins = {pin.name: str(pin.specifier).removeprefix("==") for pin in pins_of("modbus")}
+    assert wanted.keys() <= pins.keys()
+    for name, specifier in wanted.items():
+        assert pins[name] in specifier, name
+
+
+def test_oldest_release_is_tested() -> None:
+    """What HACS and the blueprints demand is the month of the release that the test package pins."""
+    (pinned,) = [
+        Requirement(one)
+        for one in metadata.requires("pytest-homeassistant-custom-component") or ()
+        if Requirement(one).name == "homeassistant"
+    ]
+    year, month, _ = str(pinned.specifier).removeprefix("==").split(".")
+    oldest = f"{year}.{month}.0"
+    assert load(ROOT / "hacs.json")["homeassistant"] == oldest
+    for path in (ROOT / "blueprints").rglob("*.yaml"):
+        assert f'min_version: "{oldest}"' in path.read_text(), path
+    assert f"Home Assistant {year}.{month} or later" in (ROOT / "README.md").read_text()
 
 
 def test_quality_scale() -> None:
     """Every rule of the claimed level is done, or exempt with a reason."""
-    import yaml  # noqa: PLC0415
-
     rules = yaml.safe_load((INTEGRATION / "quality_scale.yaml").read_text())["rules"]
     for name, rule in rules.items():
         if isinstance(rule, dict):
@@ -108,10 +130,6 @@ def test_quality_scale() -> None:
 
 def texts_of_control() -> Iterator[str]:
     """Yield the place of every text that the enums of control are shown by."""
-    from custom_components.refu_ess.ess import EventKind, Failure, Limit, Refusal  # noqa: PLC0415
-    from custom_components.refu_ess.ess.lease import REFUSES  # noqa: PLC0415
-    from custom_components.refu_ess.issues import EVERY_ISSUE, ISSUE_LAYOUT  # noqa: PLC0415
-
     for limit in Limit:
         yield f".entity.sensor.binding_limit.state.{limit}"
     for kind in EventKind:

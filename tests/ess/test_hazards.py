@@ -115,27 +115,45 @@ def write_every_second(made: Bench, unit: MockModbusUnit, watts: float) -> None:
 # H1: a lease ends although nothing polls
 
 
-async def test_h1_busy_while_anything_is_held_or_owed(bench: MakeBench, unit: MockModbusUnit) -> None:
-    """A lease, a zero, a reset, a recovery, and a record that is behind each need looking after."""
+async def test_h1_busy_while_power_is_held(bench: MakeBench) -> None:
+    """A lease needs looking after until its zero is read back."""
     made = await bench()
-    controller = made.controller
     assert not made.busy()
     await made.power(20_000)
     assert made.busy()
+    await made.controller.async_release()
+    await made.poll(15)
+    assert not made.busy()
+
+
+async def test_h1_busy_while_zero_is_owed(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """A zero that could not be written needs looking after."""
+    made = await bench()
+    await made.power(20_000)
     unit.fail_requests(ModbusConnectionError("gone"))
     with suppress(WriteFailedError):
-        await controller.async_release()
+        await made.controller.async_release()
     assert made.busy()
     unit.fail_requests(None)
     await made.poll(15)
     assert not made.busy()
+
+
+async def test_h1_busy_while_an_error_is_reset(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """The 1 needs its 0."""
+    made = await bench()
     unit.input[ERROR_CODE] = 7
     await made.poll()
-    await controller.async_begin_reset(forced=True)
+    await made.controller.async_begin_reset(forced=True)
     assert made.busy()
     await made.poll(5)
     assert not made.busy()
-    await controller.async_switch_recovery(on=True)
+
+
+async def test_h1_busy_while_recovering(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """Recovery needs looking after during a fault, not while the system runs."""
+    made = await bench()
+    await made.controller.async_switch_recovery(on=True)
     await made.poll()
     assert not made.busy()
     unit.input[SYSTEM_STATE] = FAULT

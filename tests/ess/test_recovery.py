@@ -146,10 +146,15 @@ def test_stop_is_written_until_it_arrives() -> None:
     assert found == [*MET_FAULT, Action.WRITE_STOP, Action.WRITE_STOP]
 
 
-def test_stop_is_written_again_where_the_device_does_not_hold_it() -> None:
-    """Only while it reads back START."""
+def test_stop_is_written_again_while_the_device_reads_back_start() -> None:
+    """It did not take the first one."""
     story = faulty()
     assert story.live(replace(FAULT, work_state=WorkState.START), 3) == [Action.WRITE_STOP] * 3
+
+
+def test_stop_is_not_written_again_while_the_register_is_unknown() -> None:
+    """It was acknowledged."""
+    story = faulty()
     assert story.live(replace(FAULT, work_state=None), 3) == []
 
 
@@ -183,16 +188,13 @@ def test_start_without_effect_is_reported_and_not_repeated() -> None:
     assert story.live(STANDBY, 400) == [Action.WRITE_START, Action.REPORT_NO_EFFECT]
 
 
-def test_smoke_at_any_step_needs_a_user() -> None:
-    """One reading with smoke, at whatever step and gone again, ends resetting and starting."""
-    for step in Step:
-        story = Story(Recovery(step=step, since=100_000, healthy=True, running=True))
-        story.live(replace(FAULT, smoke=True))
-        done = story.live(FAULT, 1000)
-        done += story.live(STANDBY, 700)
-        done += story.live(OK, 10)
-        done += story.live(FAULT, 1000)
-        assert not {Action.RESET, Action.WRITE_START} & set(done), step
+@pytest.mark.parametrize("step", Step)
+def test_smoke_at_any_step_needs_a_user(step: Step) -> None:
+    """One reading with smoke, gone again, ends resetting and starting."""
+    story = Story(Recovery(step=step, since=100_000, healthy=True, running=True))
+    story.live(replace(FAULT, smoke=True))
+    done = story.live(FAULT, 1000) + story.live(STANDBY, 700) + story.live(OK, 10) + story.live(FAULT, 1000)
+    assert not {Action.RESET, Action.WRITE_START} & set(done)
 
 
 @pytest.mark.parametrize("act", [Recovery.started_by_user, Recovery.acknowledged_by_user])
@@ -205,15 +207,15 @@ def test_user_takes_back_the_latch_of_smoke(act: Any) -> None:
     assert story.live(FAULT) == [Action.RESET]
 
 
+@pytest.mark.parametrize("work_state", [None, *WorkState])
 @pytest.mark.parametrize("step", Step)
-def test_stop_of_a_user_ends_every_intent_to_start(step: Step) -> None:
+def test_stop_of_a_user_ends_every_intent_to_start(step: Step, work_state: WorkState | None) -> None:
     """At whatever step, and whatever the register says."""
-    for work_state in (None, *WorkState):
-        story = Story(Recovery(step=step, since=100_000, healthy=True, running=True).stopped_by_user())
-        done: list[Action] = []
-        for watched in (FAULT, OK, FAULT, INIT, STANDBY):
-            done += story.live(replace(watched, work_state=work_state), 5)
-        assert Action.WRITE_START not in done
+    story = Story(Recovery(step=step, since=100_000, healthy=True, running=True).stopped_by_user())
+    done: list[Action] = []
+    for watched in (FAULT, OK, FAULT, INIT, STANDBY):
+        done += story.live(replace(watched, work_state=work_state), 5)
+    assert Action.WRITE_START not in done
 
 
 def test_stop_in_init_stands_although_the_system_runs_for_a_moment() -> None:
@@ -251,16 +253,20 @@ def test_nine_minutes_without_readings_do_not() -> None:
     assert story.live(STANDBY, 3) == [Action.WRITE_START]
 
 
-def test_nothing_is_done_blindly() -> None:
+@pytest.mark.parametrize(
+    "course",
+    [
+        pytest.param([], id="at first"),
+        pytest.param([OK], id="running"),
+        pytest.param([OK, FAULT], id="after a fault"),
+        pytest.param([OK, FAULT, STANDBY], id="after a start"),
+    ],
+)
+def test_nothing_is_done_blindly(course: list[Watched]) -> None:
     """While the state is not known, nothing is done."""
     story = Story()
-    assert story.live(BLIND, 100) == []
-    story.live(OK)
-    assert story.live(BLIND, 100) == []
-    story.live(FAULT, 5)
-    assert story.live(BLIND, 100) == []
-    story.live(STANDBY)
-    assert story.live(STANDBY) == [Action.WRITE_START]
+    for watched in course:
+        story.live(watched, 2)
     assert story.live(BLIND, 59) == []
 
 
