@@ -4,12 +4,11 @@ import argparse
 import asyncio
 import contextlib
 import signal
-from contextlib import ExitStack
 from pathlib import Path
 
 from .commands import HELP, lively, play, read_scenario, serve_control
 from .model import Model, State
-from .server import Simulator, pseudo_terminal
+from .server import Simulator
 
 STATES = {"running": State.START, "standby": State.STANDBY, "stopped": State.STOP}
 EXAMPLE = Path(__file__).parent / "example_scenario.json"
@@ -59,35 +58,33 @@ async def main() -> None:
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, ended.set)
     model = Model(soc=args.soc, groups=args.groups, shifted=args.layout == "shifted", state=STATES[args.state])
-    with ExitStack() as stack:
-        serial = args.serial
-        if args.pty:
-            serial, other_end = stack.enter_context(pseudo_terminal())
-            print(f"serial RTU: {other_end}", flush=True)
-        sim = Simulator(
-            model,
-            tcp=args.tcp,
-            rtu_over_tcp=args.rtu_over_tcp,
-            serial=serial,
-            unit=args.unit,
-            speed=args.speed,
-        )
-        async with sim, asyncio.TaskGroup() as tasks:
-            for name, cable in sim.cables.items():
-                print(f"{name}: {cable.host}:{cable.port}", flush=True)
-            background = []
-            if args.profile == "lively":
-                background.append(tasks.create_task(lively(sim)))
-            if args.scenario:
-                background.append(tasks.create_task(play(sim, read_scenario(args.scenario))))
-            if args.control:
-                control = await serve_control(sim, *args.control)
-                print(f"control: {args.control[0]}:{args.control[1]}", flush=True)
-            await ended.wait()
-            for task in background:
-                task.cancel()
-            if args.control:
-                control.close()
+    sim = Simulator(
+        model,
+        tcp=args.tcp,
+        rtu_over_tcp=args.rtu_over_tcp,
+        serial=args.serial,
+        pty=args.pty,
+        unit=args.unit,
+        speed=args.speed,
+    )
+    async with sim, asyncio.TaskGroup() as tasks:
+        if sim.serial is not None:
+            print(f"serial RTU: {sim.serial.client_end}", flush=True)
+        for name, cable in sim.cables.items():
+            print(f"{name}: {cable.host}:{cable.port}", flush=True)
+        background = []
+        if args.profile == "lively":
+            background.append(tasks.create_task(lively(sim)))
+        if args.scenario:
+            background.append(tasks.create_task(play(sim, read_scenario(args.scenario))))
+        if args.control:
+            control = await serve_control(sim, *args.control)
+            print(f"control: {args.control[0]}:{args.control[1]}", flush=True)
+        await ended.wait()
+        for task in background:
+            task.cancel()
+        if args.control:
+            control.close()
 
 
 if __name__ == "__main__":
