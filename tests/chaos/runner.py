@@ -26,8 +26,8 @@ ACTIVE, REACTIVE = 0x203, 0x207
 WRITE_MANY = 16
 HOLD_S = 2.0
 """Cycles of a lease before something happens to it."""
-PATIENCE_S = 40.0
-"""Within this time after a fault everything is as it was."""
+PATIENCE_S = 75.0
+"""Within this time after a fault everything is as it was: settings are read once a minute."""
 SOC_BEFORE, SOC_DURING, SOC_AFTER = 62, 50, 38
 """State of charge in %, by which fresh readings are told from old ones."""
 
