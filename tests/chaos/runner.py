@@ -120,6 +120,8 @@ class Run:
         taken = self.case.load == "held" and await self._hold()
         log.clear()
         if not self.case.fault.from_start:
+            await self._be_steady()
+            log.clear()
             await self._begin()
         await self._last()
         await self._cure()
@@ -146,6 +148,8 @@ class Run:
         self.unknown_before = self.observer.without(STATE_UNKNOWN)
 
     async def _hold(self) -> bool:
+        if not self.case.fault.from_start:
+            await self._be_steady()
         try:
             await self.hass.services.async_call(const.DOMAIN, "set_power", {"active_power": POWER_W}, blocking=True)
         except HomeAssistantError as err:
@@ -154,6 +158,11 @@ class Run:
         assert await until(lambda: self.sim.model.total_w == POWER_W, 5)
         await asyncio.sleep(HOLD_S)
         return True
+
+    async def _be_steady(self) -> None:
+        """Wait for a good poll: a machine that has just started this may have lost one."""
+        assert await until(lambda: not self.observer.without(STATE_UNAVAILABLE), PATIENCE_S)
+        self.observer.shown.clear()
 
     async def _begin(self) -> None:
         self.began_at = time.time()

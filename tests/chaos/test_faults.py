@@ -16,7 +16,8 @@ from .faults import CASES, Case
 from .observer import listening
 from .runner import Run, simulator
 
-FOLDER = os.environ.get("REFU_ESS_FAULTS")
+FOLDER_VARIABLE = "REFU_ESS_FAULTS"
+FOLDER = os.environ.get(FOLDER_VARIABLE)
 """Where `scripts/faults` wants its results; it runs every case with the time-outs of the product."""
 QUICK_TIMEOUT_S, QUICK_DEADLINE_S = 0.5, 0.8
 QUICK_LASTS_S = 2.5
