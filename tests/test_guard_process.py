@@ -20,7 +20,7 @@ from custom_components.refu_ess.ess.guard import GuardReport, Orders, Outcome, R
 from custom_components.refu_ess.ess.guardian import LAUNCHER
 
 from .registers import ACTIVE_SETPOINT, ACTIVE_SETPOINT_L1, REACTIVE_SETPOINT, REACTIVE_SETPOINT_L1
-from .simulator import Simulator, carry_out, pseudo_terminal
+from .simulator import Simulator, carry_out
 
 pytestmark = [pytest.mark.usefixtures("socket_enabled"), pytest.mark.real_guard]
 
@@ -32,18 +32,14 @@ SILENCE_S = 1.5
 @pytest.fixture
 async def sim() -> AsyncIterator[Simulator]:
     """An ESS on every transport."""
-    with pseudo_terminal() as (device_end, client_end):
-        async with Simulator(
-            tcp=("127.0.0.1", 0), rtu_over_tcp=("127.0.0.1", 0), serial=device_end, speed=0
-        ) as simulator:
-            simulator.client_end = client_end  # type: ignore[attr-defined]
-            yield simulator
+    async with Simulator(tcp=("127.0.0.1", 0), rtu_over_tcp=("127.0.0.1", 0), pty=True, speed=0) as simulator:
+        yield simulator
 
 
 def link(sim: Simulator, transport: str) -> dict[str, Any]:
     """Return the link in the guard's orders."""
     if transport == "serial":
-        return {"kind": "ModbusSerialParams", "params": {"device": sim.client_end}}  # type: ignore[attr-defined]
+        return {"kind": "ModbusSerialParams", "params": {"device": sim.serial.client_end}}  # type: ignore[union-attr]
     params = {"host": "127.0.0.1", "port": sim.cables[transport].port}
     framer = {"framer": "rtu"} if transport == "rtu_over_tcp" else {}
     return {"kind": "ModbusTcpParams", "params": params | framer}
@@ -375,7 +371,7 @@ def end(code):
     os.kill(os.getpid(), 9)
 os._exit = end
 def mark(event, arguments):
-    if not loaded and (event == "socket.connect" or event == "open" and str(arguments[0]).startswith("/dev/pts")):
+    if not loaded and (event == "socket.connect" or event == "open" and str(arguments[0]).endswith("/client")):
         loaded.extend(sys.modules)
 sys.addaudithook(mark)
 runpy.run_path(sys.argv[1], run_name="__main__")

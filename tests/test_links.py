@@ -15,7 +15,7 @@ from custom_components.refu_ess import connection, const
 from custom_components.refu_ess.ess import link
 
 from .helpers import state
-from .simulator import Simulator, carry_out, pseudo_terminal
+from .simulator import Simulator, carry_out
 
 pytestmark = pytest.mark.usefixtures("socket_enabled")
 
@@ -33,12 +33,8 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def sim() -> AsyncIterator[Simulator]:
     """An ESS on every transport."""
-    with pseudo_terminal() as (device_end, _client_end):
-        async with Simulator(
-            tcp=("127.0.0.1", 0), rtu_over_tcp=("127.0.0.1", 0), serial=device_end, speed=0
-        ) as simulator:
-            simulator.client_end = _client_end  # type: ignore[attr-defined]
-            yield simulator
+    async with Simulator(tcp=("127.0.0.1", 0), rtu_over_tcp=("127.0.0.1", 0), pty=True, speed=0) as simulator:
+        yield simulator
 
 
 def data(sim: Simulator, transport: str, *, shared: bool) -> dict[str, Any]:
@@ -46,7 +42,7 @@ def data(sim: Simulator, transport: str, *, shared: bool) -> dict[str, Any]:
     found: dict[str, Any] = {"transport": transport, "unit_id": 1, "share_connection": shared}
     if transport == "serial":
         line = {"baudrate": 19200, "bytesize": 8, "parity": "none", "stopbits": 1}
-        return found | line | {"device": sim.client_end}  # type: ignore[attr-defined]
+        return found | line | {"device": sim.serial.client_end}  # type: ignore[union-attr]
     return found | {"host": "127.0.0.1", "port": sim.cables[transport].port}
 
 
@@ -70,7 +66,7 @@ async def test_every_transport(hass: HomeAssistant, sim: Simulator, transport: s
     sim.behaviour.exception = 4
     await coordinator.async_refresh()
     assert state(hass, POWER) == STATE_UNAVAILABLE
-    sim.heal()
+    await sim.heal()
     await coordinator.async_refresh()
     assert state(hass, POWER) == "0.0"
     assert sim.write_log == []

@@ -18,7 +18,7 @@ from custom_components.refu_ess import connection
 from custom_components.refu_ess.const import DOMAIN
 from custom_components.refu_ess.ess import link
 
-from .simulator import Simulator, carry_out, pseudo_terminal
+from .simulator import Simulator, carry_out
 
 pytestmark = pytest.mark.usefixtures("socket_enabled")
 
@@ -40,9 +40,9 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 async def device() -> AsyncIterator[tuple[Simulator, str]]:
     """A running ESS on every transport, and the path of its serial line."""
     socket_allow_hosts([HOST, "127.0.0.1"], allow_unix_socket=True)
-    with pseudo_terminal() as (device_end, client_end):
-        async with Simulator(tcp=(HOST, 0), rtu_over_tcp=(HOST, 0), serial=device_end, speed=0) as sim:
-            yield sim, client_end
+    async with Simulator(tcp=(HOST, 0), rtu_over_tcp=(HOST, 0), pty=True, speed=0) as sim:
+        assert sim.serial is not None
+        yield sim, sim.serial.client_end
 
 
 async def diagnostics(hass_client: ClientSessionGenerator, entry: MockConfigEntry) -> str:

@@ -8,7 +8,7 @@ from homeassistant.helpers.typing import ConfigType
 
 from .alarm_action import async_setup_alarm_action
 from .alarm_memory import AlarmMemory
-from .connection import async_open_unit, is_shared
+from .connection import async_open_unit, is_numbered, is_shared
 from .const import DOMAIN
 from .controls import CONTROLS
 from .coordinator import RefuEssConfigEntry, RefuEssCoordinator
@@ -47,7 +47,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: RefuEssConfigEntry) -> b
         raise ConfigEntryError(translation_domain=DOMAIN, translation_key="link_in_use") from err
     memory = Memory(hass, entry.entry_id)
     record = await memory.async_load()
-    device = RefuEss(unit, site_of(entry), shared_link=is_shared(entry.data))
+    device = RefuEss(unit, site_of(entry), shared_link=is_shared(entry.data), numbered=is_numbered(entry.data))
     coordinator = RefuEssCoordinator(hass, entry, device, memory, record)
     if (report := await async_take_report(hass, entry.entry_id)) is not None:
         coordinator.commander.async_report_guard(report)

@@ -27,6 +27,7 @@ from .const import (
     PARITIES,
     TRANSPORT_RTU_OVER_TCP,
     TRANSPORT_SERIAL,
+    TRANSPORT_TCP,
 )
 from .ess import OWN_REQUEST, GuardLink
 
@@ -78,6 +79,11 @@ def endpoint(data: Mapping[str, Any]) -> tuple[str, ...]:
 def is_shared(data: Mapping[str, Any]) -> bool:
     """Return whether the link is the one that Home Assistant shares."""
     return bool(data[CONF_SHARE_CONNECTION])
+
+
+def is_numbered(data: Mapping[str, Any]) -> bool:
+    """Return whether each answer on this link names its request, as Modbus TCP has it and serial frames do not."""
+    return bool(data[CONF_TRANSPORT] == TRANSPORT_TCP)
 
 
 def modbus_params(data: Mapping[str, Any]) -> ModbusParams:

@@ -3,6 +3,6 @@
 from .commands import carry_out
 from .model import Battery, Model, State
 from .replay import Replay
-from .server import LoggedWrite, Simulator, pseudo_terminal
+from .server import LoggedWrite, Simulator
 
-__all__ = ["Battery", "LoggedWrite", "Model", "Replay", "Simulator", "State", "carry_out", "pseudo_terminal"]
+__all__ = ["Battery", "LoggedWrite", "Model", "Replay", "Simulator", "State", "carry_out"]

@@ -6,13 +6,12 @@ import contextlib
 import json
 import signal
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 
 from .commands import HELP, lively, play, read_scenario, serve_control
 from .model import Model, State
 from .replay import Replay
-from .server import Simulator, pseudo_terminal
+from .server import Simulator
 
 STATES = {"running": State.START, "standby": State.STANDBY, "stopped": State.STOP}
 EXAMPLE = Path(__file__).parent / "example_scenario.json"
@@ -80,37 +79,35 @@ async def main() -> None:
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     replay = read_replay(args.replay) if args.replay else None
     model = Model(soc=args.soc, groups=args.groups, shifted=args.layout == "shifted", state=STATES[args.state])
-    with ExitStack() as stack:
-        serial = args.serial
-        if args.pty:
-            serial, other_end = stack.enter_context(pseudo_terminal())
-            print(f"serial RTU: {other_end}", flush=True)
-        sim = Simulator(
-            model,
-            tcp=args.tcp,
-            rtu_over_tcp=args.rtu_over_tcp,
-            serial=serial,
-            unit=args.unit,
-            speed=args.speed,
-            replay=replay,
-        )
-        async with sim, asyncio.TaskGroup() as tasks:
-            for name, cable in sim.cables.items():
-                print(f"{name}: {cable.host}:{cable.port}", flush=True)
-            background = []
-            if args.profile == "lively":
-                background.append(tasks.create_task(lively(sim)))
-            if args.scenario:
-                background.append(tasks.create_task(play(sim, read_scenario(args.scenario))))
-            control = None
-            if args.control:
-                control = await serve_control(sim, *args.control)
-                print(f"control: {args.control[0]}:{args.control[1]}", flush=True)
-            await ended.wait()
-            for task in background:
-                task.cancel()
-            if control is not None:
-                control.close()
+    sim = Simulator(
+        model,
+        tcp=args.tcp,
+        rtu_over_tcp=args.rtu_over_tcp,
+        serial=args.serial,
+        pty=args.pty,
+        unit=args.unit,
+        speed=args.speed,
+        replay=replay,
+    )
+    async with sim, asyncio.TaskGroup() as tasks:
+        if sim.serial is not None:
+            print(f"serial RTU: {sim.serial.client_end}", flush=True)
+        for name, cable in sim.cables.items():
+            print(f"{name}: {cable.host}:{cable.port}", flush=True)
+        background = []
+        if args.profile == "lively":
+            background.append(tasks.create_task(lively(sim)))
+        if args.scenario:
+            background.append(tasks.create_task(play(sim, read_scenario(args.scenario))))
+        control = None
+        if args.control:
+            control = await serve_control(sim, *args.control)
+            print(f"control: {args.control[0]}:{args.control[1]}", flush=True)
+        await ended.wait()
+        for task in background:
+            task.cancel()
+        if control is not None:
+            control.close()
 
 
 if __name__ == "__main__":

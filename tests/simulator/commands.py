@@ -8,10 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .cable import FAULTS
+from .frames import DISTURBANCES
 from .model import START_ERROR
 from .registers import ADDRESSES, BITS, FIELDS
-from .server import Behaviour, Simulator
+from .server import Behaviour, Reboot, Simulator
 
 HELP = """\
 {"do": "alarm", "key": "fog_alarm", "on": true}      hold a labelled bit set (or clear: "on": false)
@@ -28,11 +28,20 @@ HELP = """\
 {"do": "refuse"}                                     close each new connection at once
 {"do": "drop"}                                       close the present connections
 {"do": "half_open"}                                  the present connections die without a word
-{"do": "disturb", "how": "garbage"}                  or short_frame, wrong_unit, wrong_transaction
+{"do": "reset"}                                      meet each request with a reset of the connection
+{"do": "vanish"}                                     be gone without a word: nothing is answered or refused
+{"do": "lagging"}                                    meet each request with the answer to the one before
+{"do": "disturb", "how": "garbage"}                  or garbage_before, garbage_after, short_frame, missing_bytes,
+                                                     too_many_words, twice, in_pieces, wrong_unit, wrong_function,
+                                                     wrong_byte_count, wrong_checksum (RTU), wrong_transaction (TCP)
 {"do": "lose", "requests": 3}                        lose so many requests from the next write of zero on (TCP)
 {"do": "clients", "most": 1}                         accept so many clients at a time
 {"do": "exception", "code": 6}                       answer everything with a Modbus exception
 {"do": "refuse_block", "from": 282, "to": 341}       do not know these addresses (exception 2)
+{"do": "silent_block", "from": 515, "to": 515}       leave reads of these addresses unanswered
+{"do": "age", "seconds": 60}                         answer with the words of a minute ago
+{"do": "flood", "word": 65535}                       answer with this word in every register
+{"do": "reboot", "during": "write", "seconds": 5}    reboot at the next write (or read); "keeps": true keeps setpoints
 {"do": "writes", "how": "refused"}                   or ignored, done
 {"do": "second_master", "watts": 5000}               another system writes the setpoint all the time
 {"do": "unplug"}, {"do": "plug"}                     pull the cable, put it in again
@@ -86,45 +95,60 @@ def _power(sim: Simulator, watts: float | None) -> None:
 
 
 def _delay(sim: Simulator, seconds: float) -> None:
-    for cable in sim.cables.values():
-        cable.faults.delay = seconds
+    for wire in sim.wires:
+        wire.faults.delay = seconds
 
 
 def _silence(sim: Simulator) -> None:
-    for cable in sim.cables.values():
-        cable.faults.silent = True
+    for wire in sim.wires:
+        wire.faults.silent = True
 
 
 def _refuse(sim: Simulator) -> None:
-    for cable in sim.cables.values():
-        cable.faults.refused = True
+    for wire in sim.wires:
+        wire.faults.refused = True
 
 
 async def _drop(sim: Simulator) -> None:
-    for cable in sim.cables.values():
-        await cable.drop()
+    for wire in sim.wires:
+        await wire.drop()
 
 
 def _half_open(sim: Simulator) -> None:
-    for cable in sim.cables.values():
-        cable.half_open()
+    for wire in sim.wires:
+        wire.half_open()
+
+
+def _reset(sim: Simulator) -> None:
+    for wire in sim.wires:
+        wire.faults.reset = True
+
+
+async def _vanish(sim: Simulator) -> None:
+    for wire in sim.wires:
+        await wire.vanish()
+
+
+def _lagging(sim: Simulator) -> None:
+    for wire in sim.wires:
+        wire.faults.lagging = True
 
 
 def _disturb(sim: Simulator, how: str) -> None:
-    if how not in FAULTS:
+    if how not in DISTURBANCES:
         raise ValueError(f"no such disturbance: {how}")
-    for cable in sim.cables.values():
-        cable.faults.disturb = how
+    for wire in sim.wires:
+        wire.faults.disturb = how
 
 
 def _lose(sim: Simulator, requests: int) -> None:
-    for cable in sim.cables.values():
-        cable.faults.lose = requests
+    for wire in sim.wires:
+        wire.faults.lose = requests
 
 
 def _clients(sim: Simulator, most: int) -> None:
-    for cable in sim.cables.values():
-        cable.faults.clients = most
+    for wire in sim.wires:
+        wire.faults.clients = most
 
 
 def _exception(sim: Simulator, code: int) -> None:
@@ -133,6 +157,24 @@ def _exception(sim: Simulator, code: int) -> None:
 
 def _refuse_block(sim: Simulator, **limits: int) -> None:
     sim.behaviour.refused.append(range(limits["from"], limits["to"] + 1))
+
+
+def _silent_block(sim: Simulator, **limits: int) -> None:
+    sim.behaviour.silent.append(range(limits["from"], limits["to"] + 1))
+
+
+def _age(sim: Simulator, seconds: float) -> None:
+    sim.behaviour.age_s = seconds
+
+
+def _flood(sim: Simulator, word: int) -> None:
+    sim.registers.raw.update(dict.fromkeys(sim.registers.words(), word))
+
+
+def _reboot(sim: Simulator, during: str, seconds: float, *, keeps: bool = False) -> None:
+    if during not in ("read", "write"):
+        raise ValueError(f"no such request: {during}")
+    sim.behaviour.reboot = Reboot(during, seconds, keeps)
 
 
 def _writes(sim: Simulator, how: str) -> None:
@@ -177,11 +219,18 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "refuse": _refuse,
     "drop": _drop,
     "half_open": _half_open,
+    "reset": _reset,
+    "vanish": _vanish,
+    "lagging": _lagging,
     "disturb": _disturb,
     "lose": _lose,
     "clients": _clients,
     "exception": _exception,
     "refuse_block": _refuse_block,
+    "silent_block": _silent_block,
+    "age": _age,
+    "flood": _flood,
+    "reboot": _reboot,
     "writes": _writes,
     "second_master": _second_master,
     "unplug": Simulator.unplug,

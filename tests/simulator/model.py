@@ -103,6 +103,15 @@ class Model:
             self.clear_error()
         self.reset = value
 
+    def reboot(self, *, keeps: bool) -> None:
+        """Come up in the first state; the setpoints are lost unless it `keeps` them."""
+        self.work_state = self.reset = 0
+        self.error_code, self.start_error = 0, False
+        if not keeps:
+            self.total_w = self.total_var = 0.0
+            self.phases_w, self.phases_var = [0.0] * 3, [0.0] * 3
+        self._enter(State.STOP)
+
     def fail(self, code: int) -> None:
         """Raise an error of this code."""
         self.error_code = code

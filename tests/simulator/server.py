@@ -1,11 +1,8 @@
 """The simulated ESS on the wire: a pymodbus server that answers what the device would."""
 
 import asyncio
-import contextlib
-import os
 import time
-import tty
-from collections.abc import Iterator
+from collections import deque
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -16,16 +13,18 @@ from pymodbus.exceptions import NoSuchIdException
 from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from .cable import Cable
+from .cable import Cable, SerialCable, Wire
+from .frames import WRITES
 from .model import Model
 from .registers import ADDRESSES, FIELDS, Registers
 from .replay import Replay
 
 READ_INPUT = 4
-FUNCTIONS = (3, READ_INPUT, 6, 16)
+FUNCTIONS = (3, READ_INPUT, *WRITES)
 INPUT_BLOCKS = (range(0x100, 0x119), range(0x11A, 0x156))
 HOLDING_BLOCK = range(0x200, 0x20B)
 TICK_S = 0.1
+HISTORY_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,18 @@ class LoggedWrite:
     """Real time, in seconds since 1970."""
 
 
+@dataclass(frozen=True)
+class Reboot:
+    """A reboot in the middle of a request, which stays without an answer."""
+
+    during: str
+    """`read` or `write`; a write takes effect before it."""
+    seconds: float
+    """Until the device answers again, in its first state."""
+    keeps: bool
+    """The setpoints survive."""
+
+
 @dataclass
 class Behaviour:
     """How the device answers beyond its physics."""
@@ -51,6 +62,12 @@ class Behaviour:
     """A Modbus exception code for every request."""
     refused: list[range] = field(default_factory=list)
     """Addresses that it does not know (exception 2)."""
+    silent: list[range] = field(default_factory=list)
+    """Addresses that it leaves unanswered when they are read."""
+    age_s: float | None = None
+    """How old the words are that it answers with."""
+    reboot: Reboot | None = None
+    """It reboots at the next request of a kind."""
     writes: str = "done"
     """`done`, `refused` (exception 4) or `ignored` (acknowledged, without effect)."""
     second_master_w: float | None = None
@@ -72,6 +89,7 @@ class Simulator:
         tcp: tuple[str, int] | None = ("127.0.0.1", 0),
         rtu_over_tcp: tuple[str, int] | None = None,
         serial: str | None = None,
+        pty: bool = False,
         unit: int = 1,
         speed: float = 1.0,
         replay: Replay | None = None,
@@ -79,6 +97,7 @@ class Simulator:
         """Take the model and where to listen; port 0 takes a free one, `speed` 0 lets time stand still.
 
         With a `replay` its words are served; what is written to the holding registers is read back, and that is all.
+        `pty` makes a serial line of pseudo-terminals, `serial` uses a port that is there.
         """
         self.model = model or Model()
         if replay is not None:
@@ -88,13 +107,20 @@ class Simulator:
         self.write_log: list[LoggedWrite] = []
         self.requests = 0
         self.cables = {
-            name: Cable(*address)
+            name: Cable(*address, rtu=name == "rtu_over_tcp")
             for name, address in (("tcp", tcp), ("rtu_over_tcp", rtu_over_tcp))
             if address is not None
         }
         self.unit = unit
         self.speed = speed
+        self.serial: SerialCable | None = None
+        """The serial line, if it is one of pseudo-terminals."""
+        self.served: set[tuple[int, tuple[int, ...]]] = set()
+        """Every answer to a read: address of the first word, and the words."""
         self._serial = serial
+        self._pty = pty
+        self._down = False
+        self._history: deque[tuple[float, dict[int, int]]] = deque()
         self._servers: list[ModbusTcpServer | ModbusSerialServer] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._device_ports: dict[str, int] = {}
@@ -109,6 +135,16 @@ class Simulator:
         """The port of the first cable."""
         return self.wire.port
 
+    @property
+    def rebooting(self) -> bool:
+        """Whether a reboot is under way or yet to come."""
+        return self._down or self.behaviour.reboot is not None
+
+    @property
+    def wires(self) -> list[Wire]:
+        """All wires that can be disturbed."""
+        return [*self.cables.values(), *([] if self.serial is None else [self.serial])]
+
     async def __aenter__(self) -> Self:
         """Listen."""
         framers = {"tcp": FramerType.SOCKET, "rtu_over_tcp": FramerType.RTU}
@@ -122,6 +158,9 @@ class Simulator:
             assert isinstance(listening, asyncio.Server)
             self._device_ports[name] = listening.sockets[0].getsockname()[1]
             await cable.plug(self._device_ports[name])
+        if self._pty:
+            self.serial = SerialCable()
+            self._serial = self.serial.device_end
         if self._serial is not None:
             serial = ModbusSerialServer(
                 self._device(), framer=FramerType.RTU, port=self._serial, ignore_missing_devices=True
@@ -139,24 +178,29 @@ class Simulator:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for cable in self.cables.values():
+            await cable.heal()
             await cable.unplug()
         for server in self._servers:
             await server.shutdown()  # type: ignore[no-untyped-call]
+        if self.serial is not None:
+            await self.serial.close()
 
     async def unplug(self) -> None:
         """Pull the cables."""
-        for cable in self.cables.values():
-            await cable.unplug()
+        for wire in self.wires:
+            await wire.unplug()
 
     async def plug(self) -> None:
         """Put the cables in again, at the same ports."""
         for name, cable in self.cables.items():
             await cable.plug(self._device_ports[name])
+        if self.serial is not None:
+            await self.serial.plug()
 
-    def heal(self) -> None:
+    async def heal(self) -> None:
         """Mend the wires and let the device answer as it should; alarms and overrides stay."""
-        for cable in self.cables.values():
-            cable.heal()
+        for wire in self.wires:
+            await wire.heal()
         self.behaviour = Behaviour()
 
     async def _live(self) -> None:
@@ -166,6 +210,33 @@ class Simulator:
             if self.behaviour.second_master_w is not None:
                 self.model.total_w = self.behaviour.second_master_w
             self.model.step(TICK_S * self.speed)
+            self._remember()
+
+    def _remember(self) -> None:
+        """Keep the words of each second."""
+        now = asyncio.get_running_loop().time()
+        if not self._history or now - self._history[-1][0] >= 1:
+            self._history.append((now, self.registers.words()))
+        while now - self._history[0][0] > HISTORY_S:
+            self._history.popleft()
+
+    def _words(self) -> dict[int, int]:
+        """Return what is answered now."""
+        if self.behaviour.age_s is None:
+            return self.registers.words()
+        wanted = asyncio.get_running_loop().time() - self.behaviour.age_s
+        return next((words for at, words in reversed(self._history) if at <= wanted), self._history[0][1])
+
+    async def _reboot(self, reboot: Reboot) -> None:
+        """Be away for a while and come up in the first state, with the setpoints lost or kept."""
+        self._down, self.behaviour.reboot = True, None
+        self.model.reboot(keeps=reboot.keeps)
+        for cable in self.cables.values():
+            await cable.unplug()
+        await asyncio.sleep(reboot.seconds)
+        for name, cable in self.cables.items():
+            await cable.plug(self._device_ports[name])
+        self._down = False
 
     def _device(self) -> list[SimDevice]:
         blocks = [
@@ -186,11 +257,19 @@ class Simulator:
     ) -> ExcCodes | None:
         """Serve one request."""
         self.requests += 1
+        if self._down or (values is None and any(address in silent for silent in self.behaviour.silent)):
+            await _nobody()
         if (refusal := self._refusal(function, set(range(address, address + count)))) is not None:
             return refusal
+        taken = None if values is None else self._take(function, address, tuple(int(value) for value in values))
+        reboot = self.behaviour.reboot
+        if reboot is not None and reboot.during == ("read" if values is None else "write"):
+            self._tasks.append(asyncio.create_task(self._reboot(reboot)))
+            await _nobody()
         if values is not None:
-            return self._take(function, address, tuple(int(value) for value in values))
-        words = self.registers.words()
+            return taken
+        words = self._words()
+        self.served.add((address, tuple(words[one] for one in range(address, address + count))))
         for one in range(address, address + count):
             registers[one - start] = words[one]
         return None
@@ -243,28 +322,3 @@ class Simulator:
             case _:
                 phase = int(key[-1]) - 1
                 (model.phases_w if "active_power" in key and "reactive" not in key else model.phases_var)[phase] = value
-
-
-@contextlib.contextmanager
-def pseudo_terminal() -> Iterator[tuple[str, str]]:
-    """Give the paths of two serial ports whose lines are connected."""
-    first, first_end = os.openpty()
-    second, second_end = os.openpty()
-    for end in (first, first_end, second, second_end):
-        tty.setraw(end)
-        os.set_blocking(end, False)
-    loop = asyncio.get_running_loop()
-
-    def pass_on(source: int, target: int) -> None:
-        with contextlib.suppress(OSError):
-            os.write(target, os.read(source, 4096))
-
-    loop.add_reader(first, pass_on, first, second)
-    loop.add_reader(second, pass_on, second, first)
-    try:
-        yield os.ttyname(first_end), os.ttyname(second_end)
-    finally:
-        loop.remove_reader(first)
-        loop.remove_reader(second)
-        for end in (first, first_end, second, second_end):
-            os.close(end)

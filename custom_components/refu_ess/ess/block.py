@@ -9,13 +9,12 @@ from typing import Any, override
 from modbus_connection import (
     IllegalDataAddressError,
     IllegalFunctionError,
-    ModbusConnectionError,
     ModbusError,
-    ModbusTimeoutError,
 )
 from modbus_connection.model import Component, PackedBitField, RegisterField
 
 from .catalogue import BITS_BY_WORD, CHANNELS_BY_KEY
+from .link import is_unheard
 
 REFUSED_RETRY_SECONDS = 300.0
 """How long registers that the device refused are left alone."""
@@ -95,8 +94,8 @@ class Piece:
 
     @property
     def silent(self) -> bool:
-        """Whether it brought no answer the last time."""
-        return isinstance(self.failure, (ModbusConnectionError, ModbusTimeoutError))
+        """Whether it brought no answer, or that to another request, the last time."""
+        return is_unheard(self.failure)
 
     def due(self, now: float, interval: float) -> bool:
         """Whether it is time to read it, `interval` seconds after the last time."""

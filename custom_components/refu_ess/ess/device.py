@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, cast
 
-from modbus_connection import ModbusConnectionError, ModbusError, ModbusTimeoutError, ModbusUnit
+from modbus_connection import ModbusConnectionError, ModbusError, ModbusExceptionError, ModbusUnit
 
 from .block import Block, Piece
 from .catalogue import BITS, BLOCKS, INPUT_BLOCKS, SETTING_BLOCKS, BitEntry
@@ -50,12 +50,16 @@ class RefuEss:
         site: Site | None = None,
         *,
         shared_link: bool = False,
+        numbered: bool = True,
         clock: Callable[[], float] | None = None,
     ) -> None:
-        """Take the unit of a link that `shared_link` says others use too. Nothing is sent yet."""
+        """Take the unit of a link that `shared_link` says others use too. Nothing is sent yet.
+
+        Answers are `numbered` over Modbus TCP; on a serial line they name no request.
+        """
         self._site = site or Site()
         self._clock = clock or time.monotonic
-        self.unit = GuardedUnit(unit, self._clock)
+        self.unit = GuardedUnit(unit, self._clock, numbered=numbered)
         modbus_unit = cast("ModbusUnit", self.unit)  # it serves what a component asks for
         self.commands = Commands(modbus_unit)
         self.setpoints: Mapping[int, Setpoints] = {1: TotalSetpoints(modbus_unit), 3: PhaseSetpoints(modbus_unit)}
@@ -116,7 +120,7 @@ class RefuEss:
                 await self._read(piece, now, again=piece.available)
             left += sorted((piece for piece in due if not piece.available), key=lambda piece: piece.retry_s or 0.0)
             await self._read_settings(left, now, alone=True)
-        except (ModbusConnectionError, ModbusTimeoutError) as err:
+        except ModbusError as err:
             for piece in self._pieces:
                 piece.fail(err)
             self._develop(())
@@ -139,7 +143,7 @@ class RefuEss:
                 continue
             try:
                 await self._read(piece, now, again=piece.available)
-            except (ModbusConnectionError, ModbusTimeoutError) as err:
+            except ModbusError as err:
                 piece.fail(err, silent_alone=piece.holding)
         self._develop(names)
 
@@ -157,7 +161,7 @@ class RefuEss:
         for index, piece in enumerate(pieces):
             try:
                 await self._read(piece, now, again=False)
-            except (ModbusConnectionError, ModbusTimeoutError) as err:
+            except ModbusError as err:
                 if alone:
                     piece.fail(err, silent_alone=True)
                 return pieces[index:]
@@ -166,7 +170,7 @@ class RefuEss:
     async def _read(self, piece: Piece, now: float, *, again: bool) -> None:
         """Read the registers of one request and, if nothing answers and `again`, once more over a fresh link.
 
-        Raises `ModbusConnectionError` or `ModbusTimeoutError` if nothing answers.
+        An answer to another request is none. An exception of the device marks the piece; any other error is raised.
         """
         piece.asked_at = now
         if piece.holding:
@@ -175,15 +179,15 @@ class RefuEss:
         try:
             try:
                 words = await request(piece.address, piece.count)
-            except ModbusConnectionError, ModbusTimeoutError:
+            except ModbusExceptionError:
+                raise
+            except ModbusError:
                 if not again:
                     raise
                 if not self._shared_link:
                     await self.async_renew_link()
                 words = await request(piece.address, piece.count)
-        except ModbusConnectionError, ModbusTimeoutError:
-            raise
-        except ModbusError as err:
+        except ModbusExceptionError as err:
             piece.fail(err)
             return
         if piece.take(words, self._clock()):

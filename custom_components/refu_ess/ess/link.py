@@ -8,12 +8,21 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from statistics import median, quantiles
 
-from modbus_connection import ModbusError, ModbusTimeoutError, ModbusUnit
+from modbus_connection import ModbusError, ModbusExceptionError, ModbusProtocolError, ModbusTimeoutError, ModbusUnit
 
 DEADLINE_SECONDS = 5.0
 """Longer than the timeout of a private link. A shared link repeats a request for a minute while the device is busy."""
 ANSWERS_REMEMBERED = 1000
 WRITES_REMEMBERED = 100
+
+
+STRAY_S = 10.0
+"""An answer that did not come in time may still come this long after it was asked for."""
+
+
+def is_unheard(err: ModbusError | None) -> bool:
+    """Whether an error tells nothing of the registers: no answer came, or none that belongs to the request."""
+    return err is not None and not isinstance(err, ModbusExceptionError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,12 +81,15 @@ class GuardedUnit:
     It serves `modbus_connection.model.Component` as its unit.
     """
 
-    def __init__(self, unit: ModbusUnit, clock: Callable[[], float] = time.monotonic) -> None:
-        """Count from here on."""
+    def __init__(self, unit: ModbusUnit, clock: Callable[[], float] = time.monotonic, *, numbered: bool = True) -> None:
+        """Count from here on. Answers are `numbered` over Modbus TCP; on a serial line they name no request."""
         self.writes: deque[Write] = deque(maxlen=WRITES_REMEMBERED)
         """The most recent writes; equal repeats are one."""
         self._unit = unit
         self._clock = clock
+        self._numbered = numbered
+        self._strays: dict[tuple[int, int], float] = {}
+        """Reads without a good answer, by address and count: when each was last asked for."""
         self._was_connected = False
         self.statistics = LinkStatistics()
 
@@ -87,12 +99,28 @@ class GuardedUnit:
         return self._unit.connected
 
     async def read_input_registers(self, address: int, count: int) -> list[int]:
-        """Read with function 4."""
-        return _complete(count, await self._request(self._unit.read_input_registers, address, count))
+        """Read with function 4. Raises `ModbusProtocolError` if the answer is, or might be, to another request."""
+        return await self._read(self._unit.read_input_registers, address, count)
 
     async def read_holding_registers(self, address: int, count: int) -> list[int]:
-        """Read with function 3."""
-        return _complete(count, await self._request(self._unit.read_holding_registers, address, count))
+        """Read with function 3. Raises as `read_input_registers`."""
+        return await self._read(self._unit.read_holding_registers, address, count)
+
+    async def _read(self, send: Callable[[int, int], Awaitable[list[int]]], address: int, count: int) -> list[int]:
+        now, asked = self._clock(), (address, count)
+        self._strays = {one: at for one, at in self._strays.items() if now - at < STRAY_S}
+        alike = any(length == count and first != address for first, length in self._strays)
+        if alike and not self._numbered:
+            raise ModbusProtocolError("an answer of this length to another request may still be under way")
+        try:
+            words = _complete(count, await self._request(send, address, count))
+        except ModbusError as err:
+            if is_unheard(err):
+                self._strays[asked] = now
+            raise
+        if asked not in self._strays:  # answers come in the order of requests, so no earlier one is under way
+            self._strays.clear()
+        return words
 
     async def write_registers(self, address: int, values: list[int]) -> None:
         """Write with function 16, also one register, and remember it."""
@@ -142,7 +170,7 @@ class GuardedUnit:
 
 
 def _complete(count: int, words: list[int]) -> list[int]:
-    """Return the words of an answer. Raises `ModbusError` if they are not as many as were asked for."""
+    """Return the words of an answer. Raises `ModbusProtocolError` if they are not as many as were asked for."""
     if len(words) != count:
-        raise ModbusError(f"{len(words)} registers instead of {count}")
+        raise ModbusProtocolError(f"{len(words)} registers instead of {count}")
     return words

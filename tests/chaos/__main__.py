@@ -1,0 +1,60 @@
+"""Runs every case, or those that match, and writes the tables of `docs/faults.md`; run it by `scripts/faults`."""
+
+# ruff: noqa: T201 - it is a command, which prints
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from homeassistant.const import __version__ as ha_version
+
+from . import table
+from .faults import CASES
+from .test_faults import FOLDER_VARIABLE
+
+JOBS = 4 * (os.cpu_count() or 1)
+"""Cases mostly wait; more would let the machine itself miss the time-outs."""
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/faults",
+        description="Sets the integration up against a simulated ESS and disturbs wire and device in every way of"
+        " tests/chaos/faults.py, over every transport, over both links, without and with 20 kW held. Takes about half"
+        " an hour. When every case has passed, the tables of docs/faults.md are written again.",
+    )
+    parser.add_argument("-k", dest="match", metavar="EXPRESSION", help="only these cases, as pytest's -k; no tables")
+    parser.add_argument("-j", dest="jobs", type=int, default=JOBS, help="cases at a time (default: %(default)s)")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the results of each case there")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run the cases; returns the exit code."""
+    args = arguments()
+    folder = args.keep or Path(tempfile.mkdtemp(prefix="faults"))
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ[FOLDER_VARIABLE] = str(folder)
+    began = time.monotonic()
+    words = [str(Path(__file__).parent), "-q", "-n", str(args.jobs), "-p", "no:cacheprovider"]
+    code = int(pytest.main([*words, *(["-k", args.match] if args.match else [])]))
+    if code or args.match:
+        return code
+    minutes = (time.monotonic() - began) / 60
+    heading = (
+        f"Measured on {datetime.now(UTC):%Y-%m-%d} by `scripts/faults` with Home Assistant {ha_version}:"
+        f" {len(CASES)} cases in {minutes:.0f} minutes, none of which broke a rule."
+    )
+    table.write(table.read(folder), heading)
+    print(f"{table.PAGE} is written")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""Faults of wire and device: nothing false is shown, nothing is written that nobody asked for, and all comes back."""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.entity import Entity
+
+from custom_components.refu_ess import connection
+from custom_components.refu_ess.ess import block, link
+
+from .faults import CASES, Case
+from .observer import listening
+from .runner import Run, simulator
+
+FOLDER_VARIABLE = "REFU_ESS_FAULTS"
+FOLDER = os.environ.get(FOLDER_VARIABLE)
+"""Where `scripts/faults` wants its results; it runs every case with the time-outs of the product."""
+QUICK_TIMEOUT_S, QUICK_DEADLINE_S = 0.5, 0.8
+QUICK_LASTS_S = 2.5
+REFUSED_RETRY_S = 10.0
+"""In place of 300 s."""
+QUICK: frozenset[str] = frozenset()
+
+pytestmark = [
+    pytest.mark.usefixtures("socket_enabled"),
+    pytest.mark.timeout(240),
+]
+
+
+@pytest.fixture(autouse=True)
+def _every_entity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at every entity, also at those that a user has to enable."""
+    monkeypatch.setattr(Entity, "entity_registry_enabled_default", True)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if FOLDER or case.key in QUICK], ids=lambda case: case.key)
+async def test_fault(hass: HomeAssistant, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault costs nothing but availability, and that is over soon after the fault."""
+    timeout_s, lasts_s = connection.LINK_TIMEOUT_SECONDS, case.fault.lasts_s
+    monkeypatch.setattr(block, "REFUSED_RETRY_SECONDS", REFUSED_RETRY_S)
+    if FOLDER is None:
+        timeout_s, lasts_s = QUICK_TIMEOUT_S, min(lasts_s, QUICK_LASTS_S)
+        monkeypatch.setattr(connection, "LINK_TIMEOUT_SECONDS", timeout_s)
+        monkeypatch.setattr(link, "DEADLINE_SECONDS", QUICK_DEADLINE_S)
+        monkeypatch.setattr(block, "REFUSED_RETRY_SECONDS", 1.0)
+    with listening() as log:
+        async with simulator(case.transport) as sim:
+            outcome = await Run(hass, sim, case, timeout_s=timeout_s, lasts_s=lasts_s).go(log)
+    if FOLDER is not None:
+        path = Path(FOLDER) / f"{case.key}.json"
+        path.write_text(json.dumps(asdict(outcome)))
+    assert outcome.broken == []
