@@ -111,7 +111,7 @@ async def test_serial(hass: HomeAssistant, connection: Any, unit: MockModbusUnit
         (IllegalDataAddressError(), "illegal_address"),
         (GatewayTargetError(), "device_error"),
         (ModbusProtocolError("odd"), "bad_answer"),
-        (ValueError("no such framing"), "serial_port"),
+        (ValueError("embedded null character"), "no_such_host"),
     ],
 )
 async def test_device_errors_and_recovery(
@@ -151,9 +151,10 @@ async def test_connection_errors_and_recovery(
 
 
 @pytest.mark.usefixtures("link")
-async def test_serial_port_cannot_be_opened(hass: HomeAssistant, connection: Any) -> None:
+@pytest.mark.parametrize("error", [ModbusConnectionError("could not open serial port"), ValueError("no such framing")])
+async def test_serial_port_cannot_be_opened(hass: HomeAssistant, connection: Any, error: Exception) -> None:
     """A serial port that cannot be opened is told as such, without asking the network."""
-    connection.for_unit(3).fail_requests(ModbusConnectionError("could not open serial port"))
+    connection.for_unit(3).fail_requests(error)
     form = await submit(hass, await choose(hass, "serial"), SERIAL_FORM)
     assert form["errors"] == {"base": "serial_port"}
 

@@ -32,7 +32,7 @@ from custom_components.refu_ess.options import (
     site_of,
     soc_settings_of,
 )
-from custom_components.refu_ess.services import POWER
+from custom_components.refu_ess.services import power_of
 
 from .conftest import TCP_DATA
 from .generated import INTEGRATION
@@ -283,7 +283,7 @@ def test_actions_follow_the_ranges() -> None:
         assert number.get("max", POWER_RANGE.maximum) == POWER_RANGE.maximum
         assert number["step"] == 100
     for value in (POWER_RANGE.minimum, POWER_RANGE.maximum):
-        assert POWER(value) == value
+        assert power_of(value) == value
     # No limit of the apparent power can be above what may be asked for.
     assert POWER_RANGE.maximum == CONTROL_RANGES["apparent_limit_va"].maximum == -POWER_RANGE.minimum
 
@@ -304,5 +304,6 @@ async def test_no_number_for_a_limit(hass: HomeAssistant, loaded: MockConfigEntr
             {"entity_id": "number.refu_ess_battery_minimum_soc", "value": math.nan},
             blocking=True,
         )
-    assert refused.value.translation_key == "invalid_value"
+    assert refused.value.translation_key == "out_of_range_min_soc"
+    assert refused.value.translation_placeholders == {"minimum": "0", "maximum": "100"}
     assert loaded.options == {}

@@ -272,8 +272,8 @@ class RefuEssConfigFlow(ConfigFlow, domain=DOMAIN):
                 self._finding = await async_probe(unit)
         except HomeAssistantError:
             return {"base": "link_in_use"}, {}
-        except ValueError:
-            return {"base": "serial_port"}, {}
+        except ValueError:  # a port that pyserial does not take, or a host that is no name at all
+            return {"base": "serial_port" if self._data[CONF_TRANSPORT] == TRANSPORT_SERIAL else "no_such_host"}, {}
         except ModbusConnectionError:
             return {"base": await _async_why_no_connection(self._data)}, {}
         except ModbusError as err:

@@ -53,8 +53,6 @@ def translated() -> Iterator[None]:
             translation_key=f"out_of_range_{err.field}",
             translation_placeholders={"minimum": f"{err.minimum:.15g}", "maximum": f"{err.maximum:.15g}"},
         ) from err
-    except ValueError as err:  # a value that has no range, such as NaN for a percentage
-        raise ServiceValidationError(translation_domain=DOMAIN, translation_key="invalid_value") from err
 
 
 def update_failed(err: ModbusError) -> UpdateFailed:

@@ -20,7 +20,7 @@ from .coordinator import RefuEssConfigEntry
 from .describe import NUMBERS, Placed, RefuEssNumberDescription
 from .entity import RefuEssEntity, Shown
 from .errors import translated
-from .ess import INPUT_BLOCKS, STEP, Part, Power
+from .ess import INPUT_BLOCKS, SITE_RANGES, STEP, Part, Power
 
 PARALLEL_UPDATES = 1
 SUFFIXES = {1: ("",), 3: ("_l1", "_l2", "_l3")}
@@ -125,8 +125,10 @@ class RefuEssNumber(RefuEssEntity, NumberEntity):
 
     @override
     async def async_set_native_value(self, value: float) -> None:
+        key = self.entity_description.key
         with translated():
-            self.coordinator.async_change_site(self.entity_description.key, int(value))
+            SITE_RANGES[key].check(key, value)  # Home Assistant lets NaN through
+            self.coordinator.async_change_site(key, int(value))
 
 
 class RefuEssSetpoint(RefuEssEntity, NumberEntity):

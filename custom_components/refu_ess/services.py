@@ -1,5 +1,7 @@
 """The actions: set or preview power, release it, reset an error. They are registered once and name their ESS."""
 
+import math
+from datetime import timedelta
 from typing import Any
 
 import voluptuous as vol
@@ -25,20 +27,39 @@ ATTR_DURATION = "duration"
 ATTR_FORCE = "force"
 PHASES = ("l1", "l2", "l3")
 
-POWER = vol.All(vol.Coerce(float), vol.Range(min=POWER_RANGE.minimum, max=POWER_RANGE.maximum))
+
+def power_of(value: Any) -> float:
+    """Return a power in W or var. Raises `vol.Invalid` naming the range."""
+    try:
+        power = math.nan if isinstance(value, bool) else float(value)
+    except TypeError, ValueError, OverflowError:
+        power = math.nan
+    if not POWER_RANGE.minimum <= power <= POWER_RANGE.maximum:
+        raise vol.Invalid(f"expected a number from {POWER_RANGE.minimum} to {POWER_RANGE.maximum}")
+    return power
+
+
+def duration_of(value: Any) -> timedelta:
+    """Return a period of time, which is not negative. Raises `vol.Invalid`; the engine knows the range."""
+    try:
+        period: timedelta = cv.positive_time_period(value)
+    except OverflowError as err:
+        raise vol.Invalid("the period is too long") from err
+    return period
+
 
 PREVIEW_POWER = vol.Schema(
     {
         **WHICH_ESS,
-        vol.Optional(ATTR_ACTIVE_POWER): POWER,
-        vol.Optional(ATTR_REACTIVE_POWER): POWER,
-        **{vol.Optional(f"{ATTR_ACTIVE_POWER}_{phase}"): POWER for phase in PHASES},
-        **{vol.Optional(f"{ATTR_REACTIVE_POWER}_{phase}"): POWER for phase in PHASES},
+        vol.Optional(ATTR_ACTIVE_POWER): power_of,
+        vol.Optional(ATTR_REACTIVE_POWER): power_of,
+        **{vol.Optional(f"{ATTR_ACTIVE_POWER}_{phase}"): power_of for phase in PHASES},
+        **{vol.Optional(f"{ATTR_REACTIVE_POWER}_{phase}"): power_of for phase in PHASES},
     }
 )
 SET_POWER = PREVIEW_POWER.extend(
     {
-        vol.Optional(ATTR_DURATION): cv.positive_time_period,
+        vol.Optional(ATTR_DURATION): duration_of,
     }
 )
 RELEASE = vol.Schema(WHICH_ESS)
