@@ -310,3 +310,16 @@ async def test_gateway_with_one_client(client: AsyncModbusTcpClient, sim: Simula
         assert await reader.read() == b""
     writer.close()
     assert (await client.read_holding_registers(0x203, count=1)).registers == [0]
+
+
+async def test_what_was_served(client: AsyncModbusTcpClient, sim: Simulator) -> None:
+    """Each new answer is kept once; commands of a batch are in force together."""
+    for _ in range(2):
+        await words(client, 0x140, 1)
+        await words(client, 0x101, 1)
+    await carry_out(
+        sim, {"do": "batch", "commands": [{"do": "alarm", "key": "fog_alarm"}, {"do": "soc", "percent": 9}]}
+    )
+    await words(client, 0x140, 1)
+    assert await carry_out(sim, {"do": "served"}) == [{0x140: 0}, {0x101: 0x600}, {0x140: 1 << 7}]
+    assert sim.model.soc == 9
