@@ -10,7 +10,7 @@ from freezegun.api import FrozenDateTimeFactory
 from homeassistant.const import STATE_UNAVAILABLE, STATE_UNKNOWN, Platform
 from homeassistant.core import CoreState, Event, EventStateChangedData, HomeAssistant, callback
 from homeassistant.helpers import entity_registry as er
-from modbus_connection import IllegalDataAddressError, ModbusTimeoutError
+from modbus_connection import IllegalDataAddressError
 from modbus_connection.mock import MockModbusUnit
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_time_changed
 from pytest_homeassistant_custom_component.components.diagnostics import get_diagnostics_for_config_entry
@@ -19,12 +19,10 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 from custom_components.refu_ess.alarm_memory import SAVE_DELAY_SECONDS
 from custom_components.refu_ess.const import DOMAIN
 from custom_components.refu_ess.diagnostics import async_get_config_entry_diagnostics
-from custom_components.refu_ess.ess import ALARMS, Severity
 
-from .bits import GROUP_3_SILENT, HOT, INVERTER_FAULT, LEAKAGE, SMOKE
-from .conftest import RUNNING_INPUT
+from .bits import GROUP_3_SILENT, HOT, INVERTER_FAULT, SMOKE
 from .helpers import poll, state, switch
-from .registers import BATTERY_BLOCK, INVERTER_STATUS, STATUS_ADDRESSES, SYSTEM_ERROR_1, SYSTEM_STATE
+from .registers import BATTERY_BLOCK, INVERTER_STATUS, SYSTEM_ERROR_1, SYSTEM_STATE
 
 ALARM_EVENT = "event.refu_ess_alarms"
 ACTIVE = "sensor.refu_ess_active_alarms"
@@ -136,51 +134,6 @@ async def test_explained_before_it_is_reported(
     switch(unit, INVERTER_FAULT)
     await poll(hass, freezer)
     assert shown == [("on", ["inverter_fault"])]
-
-
-async def test_storm(
-    hass: HomeAssistant,
-    reported: Reported,
-    loaded: MockConfigEntry,
-    unit: MockModbusUnit,
-    freezer: FrozenDateTimeFactory,
-) -> None:
-    """Single alarms, five at once, flapping, every one, a lost link and a refused block: the events are the changes."""
-    five = [SMOKE, LEAKAGE, INVERTER_FAULT, HOT, (SYSTEM_ERROR_1, 0)]
-    switch(unit, *five)
-    await poll(hass, freezer)
-    names = ["fog_alarm", "bms_in_error", "inverter_fault", "stack_serious_leakage", "normal_high_temperature"]
-    assert short(reported) == [f"+{name}" for name in names]
-    reported.clear()
-    for n in range(10):
-        switch(unit, HOT, on=bool(n % 2))
-        await poll(hass, freezer)
-    assert short(reported) == ["-normal_high_temperature", "+normal_high_temperature"] * 5
-    reported.clear()
-    switch(unit, *five, on=False)
-    await poll(hass, freezer)
-    assert short(reported) == [f"-{name}" for name in names]
-    reported.clear()
-    for entry in ALARMS:
-        switch(unit, (entry.field.address, entry.field.start), on=entry.bit.severity is not Severity.READY)
-    await poll(hass, freezer)
-    assert short(reported) == [f"+{entry.key}" for entry in ALARMS]
-    reported.clear()
-    unit.fail_requests(ModbusTimeoutError("late"))
-    await poll(hass, freezer, 3)
-    assert state(hass, ALARM_EVENT) == STATE_UNAVAILABLE
-    unit.input.update({address: RUNNING_INPUT.get(address, 0) for address in STATUS_ADDRESSES})
-    unit.fail_requests(None)
-    unit.fail_read(BATTERY_BLOCK, IllegalDataAddressError(), register_type="input")
-    await poll(hass, freezer, 3)
-    of_status = [entry for entry in ALARMS if entry.block == "status"]
-    assert short(reported) == [f"-{entry.key}?" for entry in of_status]
-    assert {one["snapshot"]["soc"] for one in reported} == {None}
-    reported.clear()
-    unit.fail_read(BATTERY_BLOCK, None, register_type="input")
-    switch(unit, HOT, on=False)
-    await poll(hass, freezer, 40)
-    assert short(reported) == ["-normal_high_temperature?"]
 
 
 async def test_restart(

@@ -25,6 +25,7 @@ from .registers import (
     LOWEST_TEMPERATURE,
     SOC,
     STATUS_BLOCK,
+    SYSTEM_ERROR_1,
     SYSTEM_STATE,
     WORK_STATE,
 )
@@ -331,3 +332,17 @@ async def test_gateway_with_one_client(client: AsyncModbusTcpClient, sim: Simula
         assert await reader.read() == b""
     writer.close()
     assert (await client.read_holding_registers(ACTIVE_SETPOINT, count=1)).registers == [0]
+
+
+async def test_what_was_served(client: AsyncModbusTcpClient, sim: Simulator) -> None:
+    """Each new answer is kept once; commands of a batch are in force together."""
+    for _ in range(2):
+        await words(client, BATTERY_FAULT_10, 1)
+        await words(client, SYSTEM_ERROR_1, 1)
+    await carry_out(
+        sim, {"do": "batch", "commands": [{"do": "alarm", "key": "fog_alarm"}, {"do": "soc", "percent": 9}]}
+    )
+    await words(client, BATTERY_FAULT_10, 1)
+    served = [{BATTERY_FAULT_10: 0}, {SYSTEM_ERROR_1: 0x600}, {BATTERY_FAULT_10: 1 << 7}]
+    assert await carry_out(sim, {"do": "served"}) == served
+    assert sim.model.soc == 9

@@ -16,8 +16,9 @@ _BY_KEY = {entry.key: entry for entry in ALARMS}
 
 
 async def async_load_texts(hass: HomeAssistant) -> None:
-    """Load the texts; Home Assistant loads those of another language itself when it changes."""
-    await async_get_translations(hass, hass.config.language, "entity", {DOMAIN})
+    """Load the texts; Home Assistant loads those of entities itself when its language changes."""
+    for category in ("entity", "selector"):
+        await async_get_translations(hass, hass.config.language, category, {DOMAIN})
 
 
 @callback
@@ -28,12 +29,18 @@ def alarm_texts(hass: HomeAssistant, entries: Iterable[BitEntry]) -> list[str]:
 
 
 @callback
+def alarm_text(hass: HomeAssistant, key: str) -> str:
+    """Return what is wrong while this alarm is active."""
+    return alarm_texts(hass, [_BY_KEY[key]])[0]
+
+
+@callback
 def alarm_facts(hass: HomeAssistant, key: str, layout: InverterStatusLayout) -> dict[str, Any]:
     """Return what is known of an alarm whether it is active or not."""
     entry = _BY_KEY[key]
     return {
         "key": key,
-        "text": alarm_texts(hass, [entry])[0],
+        "text": alarm_text(hass, key),
         "label": entry.bit.label,
         "severity": counts_as(entry).value,
         "category": entry.bit.category.value,

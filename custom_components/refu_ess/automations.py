@@ -37,6 +37,9 @@ COMMAND_TRIGGERS: Mapping[str, tuple[EventKind, Mapping[str, str]]] = {
 }
 """The triggers of commands: the kind of event that each fires on, and the lists it can be narrowed down to."""
 
+REASONS = {kind: fields["reason"] for kind, fields in COMMAND_TRIGGERS.values() if "reason" in fields}
+"""The list of reasons by the kind of event that has one."""
+
 NOTHING_HELD = frozenset({Limit.NOTHING_ASKED.value, Limit.ZERO_OWED.value})
 """The limits that are shown while no setpoint is held."""
 

@@ -5,6 +5,7 @@ from typing import Final, Literal
 
 DOMAIN: Final = "refu_ess"
 DEFAULT_NAME: Final = "REFU ESS"
+EVENT_LOGGED: Final = f"{DOMAIN}_logged"
 
 # Entry data: how the device is reached.
 CONF_TRANSPORT: Final = "transport"

@@ -4,10 +4,13 @@ from dataclasses import dataclass
 from typing import override
 
 from homeassistant.components.event import EventEntity, EventEntityDescription
-from homeassistant.core import HomeAssistant, callback
+from homeassistant.const import ATTR_ENTITY_ID
+from homeassistant.core import Context, HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .alarm_memory import event_type
+from .automations import REASONS
+from .const import EVENT_LOGGED
 from .coordinator import RefuEssConfigEntry
 from .describe import ALARM_EVENT, Placed, RefuEssEventDescription
 from .entity import RefuEssEntity, Shown
@@ -56,10 +59,14 @@ class RefuEssEvent(RefuEssEntity, EventEntity):
 
     @callback
     def _report(self, event: Event) -> None:
-        if (context := self.coordinator.commander.context) is not None:
-            self.async_set_context(context)
+        # Else Home Assistant attributes what happens within seconds of a command to whoever gave it.
+        context = self.coordinator.commander.context or Context()
+        self.async_set_context(context)
         self._trigger_event(event.kind.value, dict(event.details))
         self.async_write_ha_state()
+        if event.kind in REASONS:
+            data = {ATTR_ENTITY_ID: self.entity_id, "event_type": event.kind, "reason": event.details["reason"]}
+            self.hass.bus.async_fire(EVENT_LOGGED, data, context=context)
 
 
 class RefuEssAlarmEvent(RefuEssEntity, EventEntity):
@@ -83,5 +90,8 @@ class RefuEssAlarmEvent(RefuEssEntity, EventEntity):
 
     @callback
     def _report(self, change: AlarmChange) -> None:
-        self._trigger_event(event_type(change), self.coordinator.alarms.change_as_data(change))
+        data = self.coordinator.alarms.change_as_data(change)
+        self._trigger_event(event_type(change), data)
         self.async_write_ha_state()
+        told = {ATTR_ENTITY_ID: self.entity_id, "event_type": event_type(change)}
+        self.hass.bus.async_fire(EVENT_LOGGED, told | {key: data[key] for key in ("key", "severity")})

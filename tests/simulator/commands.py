@@ -47,6 +47,8 @@ HELP = """\
 {"do": "unplug"}, {"do": "plug"}                     pull the cable, put it in again
 {"do": "heal"}                                       mend the wire and the answers
 {"do": "state"}                                      tell what the device does
+{"do": "batch", "commands": [...]}                   carry out several commands between two answers
+{"do": "served"}                                     tell the words of each answer that was a new one (function 4)
 {"do": "write_log"}                                  tell every write that arrived
 """
 
@@ -204,6 +206,15 @@ def _write_log(sim: Simulator) -> list[dict[str, Any]]:
     return [asdict(write) for write in sim.write_log]
 
 
+def _served(sim: Simulator) -> list[dict[int, int]]:
+    return sim.served
+
+
+async def _batch(sim: Simulator, commands: list[dict[str, Any]]) -> None:
+    for command in commands:
+        await carry_out(sim, command)
+
+
 COMMANDS: dict[str, Callable[..., Any]] = {
     "alarm": _alarm,
     "bits": _bits,
@@ -236,6 +247,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "unplug": Simulator.unplug,
     "plug": Simulator.plug,
     "heal": Simulator.heal,
+    "batch": _batch,
+    "served": _served,
     "state": _state,
     "write_log": _write_log,
 }

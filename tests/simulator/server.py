@@ -105,6 +105,9 @@ class Simulator:
         self.registers = Registers(self.model, None if replay is None else dict(replay.words))
         self.behaviour = Behaviour()
         self.write_log: list[LoggedWrite] = []
+        self.served: list[dict[int, int]] = []
+        """The words of each answer to function 4 that differs from the one before about the same registers."""
+        self._served_last: dict[tuple[int, int], dict[int, int]] = {}
         self.requests = 0
         self.cables = {
             name: Cable(*address, rtu=name == "rtu_over_tcp")
@@ -272,7 +275,14 @@ class Simulator:
         self.served.add((address, tuple(words[one] for one in range(address, address + count))))
         for one in range(address, address + count):
             registers[one - start] = words[one]
+        if function == READ_INPUT:
+            self._note_served(address, {one: words[one] for one in range(address, address + count)})
         return None
+
+    def _note_served(self, address: int, words: dict[int, int]) -> None:
+        if self._served_last.get((address, len(words))) != words:
+            self._served_last[address, len(words)] = words
+            self.served.append(words)
 
     def _refusal(self, function: int, asked: set[int]) -> ExcCodes | None:
         """Return the exception that a request deserves."""
