@@ -13,8 +13,8 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from .alarm_oracle import ADDRESSES, LABELLED_BITS, SEVERITIES, SMOKE, Alarm, Change, changes, is_active, rank
 from .conftest import RUNNING_INPUT
+from .helpers import poll, state
 from .test_alarms import ALARM_EVENT, Reported, reported
-from .test_init import poll, state
 
 __all__ = ["reported"]
 
@@ -43,7 +43,7 @@ class Storm:
         inputs = self.unit.input
         return {one: int(inputs.get(one, 0)) for name in blocks or BLOCKS for one in BLOCKS[name]}  # type: ignore[arg-type]
 
-    def set(self, *alarms: Alarm, on: bool = True) -> None:
+    def put(self, *alarms: Alarm, on: bool = True) -> None:
         """Let the device have these alarms, or not have them."""
         for alarm in alarms:
             if is_active(alarm, self._words()) is not on:
@@ -89,14 +89,14 @@ def test_the_oracle() -> None:
 async def test_one_and_five(storm: Storm, reported: Reported) -> None:
     """Every alarm on its own, then five at once, come and gone."""
     for alarm in SEVERITIES:
-        storm.set(alarm)
+        storm.put(alarm)
         await storm.poll(reported)
         assert len(reported) == 1
-        storm.set(alarm, on=False)
+        storm.put(alarm, on=False)
         await storm.poll(reported)
         assert len(reported) == 1
     for on in (True, False):
-        storm.set(*FIVE, on=on)
+        storm.put(*FIVE, on=on)
         await storm.poll(reported)
         assert len(reported) == 5
 
@@ -104,9 +104,9 @@ async def test_one_and_five(storm: Storm, reported: Reported) -> None:
 async def test_flapping(storm: Storm, reported: Reported) -> None:
     """One that flaps at each poll, alone and while others come and go."""
     for n in range(30):
-        storm.set(FLAPPING, on=not n % 2)
+        storm.put(FLAPPING, on=not n % 2)
         if n % 5 == 4:
-            storm.set(SMOKE, on=n % 10 == 4)
+            storm.put(SMOKE, on=n % 10 == 4)
         await storm.poll(reported)
         assert FLAPPING.bit in {one["bit"] for one in reported}
 
@@ -118,29 +118,29 @@ async def test_all_at_random(storm: Storm, reported: Reported, seed: int) -> Non
     every = list(SEVERITIES)
     for n in range(12):
         wanted = {0: every, 6: []}.get(n, chance.sample(every, chance.randint(0, len(every))))
-        storm.set(*every, on=False)
-        storm.set(*wanted)
+        storm.put(*every, on=False)
+        storm.put(*wanted)
         storm.unit.input[0x142] = chance.randint(0, 0xFFFF)
         await storm.poll(reported)
 
 
 async def test_reconnect_in_the_middle(storm: Storm, reported: Reported, unit: MockModbusUnit) -> None:
     """While nothing can be read nothing is reported; then what differs, once, and as found afterwards."""
-    storm.set(*FIVE)
+    storm.put(*FIVE)
     await storm.poll(reported)
     unit.fail_requests(ModbusTimeoutError("late"))
     reported.clear()
     await poll(storm.hass, storm.freezer, 3)
     assert reported == []
     assert state(storm.hass, ALARM_EVENT) == STATE_UNAVAILABLE
-    storm.set(SMOKE, on=False)
-    storm.set(Alarm("BatteryFault1", 0))
+    storm.put(SMOKE, on=False)
+    storm.put(Alarm("BatteryFault1", 0))
     unit.fail_requests(None)
     await storm.poll(reported)
     assert len(reported) == 2
     assert {one["found_at_start"] for one in reported} == {True}
     unit.fail_read(0x11A, IllegalDataAddressError(), register_type="input")
-    storm.set(SMOKE, Alarm("SystemError1", 1))
+    storm.put(SMOKE, Alarm("SystemError1", 1))
     await storm.poll(reported, "status")
     assert [(one["word"], one["snapshot"]["soc"]) for one in reported] == [("SystemError1", None)]
     unit.fail_read(0x11A, None, register_type="input")
@@ -153,35 +153,35 @@ async def test_reconnect_in_the_middle(storm: Storm, reported: Reported, unit: M
 async def test_restart_in_the_middle(storm: Storm, reported: Reported) -> None:
     """A restart reports neither twice nor too little: what came and went meanwhile, against what was on disk."""
     config_entries = storm.hass.config_entries
-    storm.set(*FIVE, *list(SEVERITIES)[::7])
+    storm.put(*FIVE, *list(SEVERITIES)[::7])
     await storm.poll(reported)
     reported.clear()
     assert await config_entries.async_reload(storm.entry.entry_id)
     await storm.hass.async_block_till_done()
     assert reported == []
     assert await config_entries.async_unload(storm.entry.entry_id)
-    storm.set(*list(SEVERITIES)[::7], on=False)
-    storm.set(*list(SEVERITIES)[::11])
+    storm.put(*list(SEVERITIES)[::7], on=False)
+    storm.put(*list(SEVERITIES)[::11])
     assert await config_entries.async_setup(storm.entry.entry_id)
     await storm.hass.async_block_till_done()
     expected = storm.serve()
     assert len(expected) > 15
     compare(reported, expected)
     assert {one["found_at_start"] for one in reported} == {True}
-    storm.set(*SEVERITIES, on=False)
+    storm.put(*SEVERITIES, on=False)
     await storm.poll(reported)
 
 
 async def test_between_two_polls(storm: Storm, reported: Reported) -> None:
     """One that comes and goes between two polls cannot be seen; one that goes and comes back was active throughout."""
-    storm.set(SMOKE)
-    storm.set(SMOKE, on=False)
+    storm.put(SMOKE)
+    storm.put(SMOKE, on=False)
     await storm.poll(reported)
     assert reported == []
-    storm.set(SMOKE)
+    storm.put(SMOKE)
     await storm.poll(reported)
-    storm.set(SMOKE, on=False)
-    storm.set(SMOKE)
+    storm.put(SMOKE, on=False)
+    storm.put(SMOKE)
     await storm.poll(reported)
     assert reported == []
 
@@ -190,7 +190,7 @@ async def test_the_history_is_the_events(storm: Storm, reported: Reported) -> No
     """What the action remembers is what was reported, in the opposite order."""
     told: list[dict[str, Any]] = []
     for on in (True, False):
-        storm.set(*list(SEVERITIES)[:40], on=on)
+        storm.put(*list(SEVERITIES)[:40], on=on)
         await storm.poll(reported)
         told += reported
     answer = storm.entry.runtime_data.alarms.as_data()

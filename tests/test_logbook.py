@@ -14,8 +14,8 @@ from custom_components.refu_ess.const import DOMAIN
 from custom_components.refu_ess.ess import End, Limit, Refusal
 from custom_components.refu_ess.logbook import async_describe_events, message
 
-from .test_alarms import SMOKE, switch
-from .test_init import poll
+from .bits import SMOKE
+from .helpers import poll, switch
 
 POWER = "number.refu_ess_active_power_setpoint"
 COMMANDS = "event.refu_ess_commands"

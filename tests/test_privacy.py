@@ -49,7 +49,8 @@ async def diagnostics(hass_client: ClientSessionGenerator, entry: MockConfigEntr
     """Return the whole download, with what Home Assistant adds."""
     response = await (await hass_client()).get(f"/api/diagnostics/config_entry/{entry.entry_id}")
     assert response.status == 200
-    return await response.text()
+    text: str = await response.text()
+    return text
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
@@ -94,7 +95,7 @@ async def test_a_life(
     assert entry.state is ConfigEntryState.SETUP_RETRY
     found.append(await diagnostics(hass_client, entry))
     await sim.plug()
-    sim.heal()
+    await sim.heal()
     assert await hass.config_entries.async_reload(entry.entry_id)
     coordinator = entry.runtime_data
     await hass.services.async_call(DOMAIN, "set_power", {"active_power": 5000}, blocking=True)
@@ -113,7 +114,7 @@ async def test_a_life(
         await coordinator.async_refresh()
     found.append(await diagnostics(hass_client, entry))
     await sim.plug()
-    sim.heal()
+    await sim.heal()
     for _ in range(3):
         await coordinator.async_refresh()
     assert coordinator.last_update_success

@@ -35,8 +35,9 @@ from custom_components.refu_ess.const import DOMAIN
 from custom_components.refu_ess.options import OPTIONS, value_of
 
 from .generated import INTEGRATION
+from .registers import ACTIVE_SETPOINT, ACTIVE_SETPOINT_L1, REACTIVE_SETPOINT
 from .store_data import ENTRY_ID
-from .test_control import ZERO, seconds
+from .test_control import ZERO, Written, seconds
 
 STORED = Path(__file__).parent / "fixtures" / "stored"
 RELEASES = sorted(folder.name for folder in STORED.iterdir())
@@ -159,7 +160,7 @@ def test_this_release_has_fixtures() -> None:
 async def test_upgrade(
     hass: HomeAssistant,
     storage: Path,
-    written: list[object],
+    written: Written,
     freezer: FrozenDateTimeFactory,
     release: str,
     caplog: pytest.LogCaptureFixture,
@@ -212,8 +213,10 @@ async def test_upgrade_keeps_the_registries(hass: HomeAssistant, storage: Path, 
         platform, unique_id = known.split()
         if f"{platform} {unique_id.removeprefix(f'{ENTRY_ID}_')}" not in gone:
             assert entities.async_get_entity_id(platform, DOMAIN, unique_id) is not None, known
-    found = [*dr.async_entries_for_config_entry(devices, ENTRY_ID)]
-    found += dr.async_child_entries_for_config_entry(devices, ENTRY_ID)
+    found = [
+        *dr.async_entries_for_config_entry(devices, ENTRY_ID),
+        *dr.async_child_entries_for_config_entry(devices, ENTRY_ID),
+    ]
     names = {device.id: (device.name_by_user, device.area_id) for device in found}
     content = stored(STORED / release, f"{DEVICES}.json")
     before = {
@@ -243,7 +246,7 @@ async def test_upgrade_keeps_the_alarms(hass: HomeAssistant, storage: Path, rele
 
 @pytest.mark.usefixtures("link")
 async def test_first_release_by_phases(
-    hass: HomeAssistant, storage: Path, unit: MockModbusUnit, written: list[object], freezer: FrozenDateTimeFactory
+    hass: HomeAssistant, storage: Path, unit: MockModbusUnit, written: Written, freezer: FrozenDateTimeFactory
 ) -> None:
     """The first release recorded totals also for setpoints of each phase: what the phases hold is reported."""
     put(storage, "0.1.0")
@@ -252,10 +255,10 @@ async def test_first_release_by_phases(
         content["data"]["entries"][0]["options"]["setpoint_registers"] = "per_phase"
 
     change(storage, ENTRIES, by_phase)
-    unit.holding.update({0x203: 0, 0x204: 66, 0x205: 66, 0x206: 66})
+    unit.holding.update({ACTIVE_SETPOINT: 0} | {ACTIVE_SETPOINT_L1 + phase: 66 for phase in range(3)})
     await start(hass)
     await seconds(hass, freezer, 30)
-    assert {address for address, _ in written} <= {0x203, 0x207}  # type: ignore[misc]
+    assert {address for address, _ in written} <= {ACTIVE_SETPOINT, REACTIVE_SETPOINT}
     issue = ir.async_get(hass).async_get_issue(DOMAIN, f"holds_power_{ENTRY_ID}")
     assert issue is not None
     assert issue.translation_placeholders is not None
@@ -287,7 +290,7 @@ async def test_option_that_is_no_longer_permitted(
 
 @pytest.mark.usefixtures("link")
 async def test_entry_of_a_newer_release(
-    hass: HomeAssistant, storage: Path, written: list[object], unit: MockModbusUnit, caplog: pytest.LogCaptureFixture
+    hass: HomeAssistant, storage: Path, written: Written, unit: MockModbusUnit, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An entry with a higher major version does not load, a line says why, and nothing is read, written or lost."""
     put(storage, RELEASES[-1])
@@ -306,7 +309,7 @@ async def test_entry_of_a_newer_release(
 
 @pytest.mark.usefixtures("link")
 async def test_entry_of_a_newer_minor_release(
-    hass: HomeAssistant, storage: Path, written: list[object], freezer: FrozenDateTimeFactory
+    hass: HomeAssistant, storage: Path, written: Written, freezer: FrozenDateTimeFactory
 ) -> None:
     """A higher minor version is compatible by convention: the entry loads, and its unknown options stay."""
     put(storage, RELEASES[-1])
@@ -332,7 +335,7 @@ async def test_entry_of_a_newer_minor_release(
 @pytest.mark.usefixtures("link")
 @pytest.mark.parametrize("name", [RECORD, ALARMS])
 async def test_file_of_a_newer_release(
-    hass: HomeAssistant, storage: Path, written: list[object], name: str, caplog: pytest.LogCaptureFixture
+    hass: HomeAssistant, storage: Path, written: Written, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A newer record may say what is owed in words that are not known here: nothing is commanded, written or lost."""
     put(storage, RELEASES[-1])
@@ -373,7 +376,7 @@ async def test_removal_with_a_newer_record(hass: HomeAssistant, storage: Path) -
 
 @pytest.mark.usefixtures("link")
 async def test_record_with_unknown_words(
-    hass: HomeAssistant, storage: Path, written: list[object], freezer: FrozenDateTimeFactory
+    hass: HomeAssistant, storage: Path, written: Written, freezer: FrozenDateTimeFactory
 ) -> None:
     """A record of the same major version with more in it is understood as far as it goes, and the rest is kept."""
     put(storage, RELEASES[-1])
@@ -415,7 +418,7 @@ BROKEN: dict[str, bytes] = {
 async def test_broken_record(
     hass: HomeAssistant,
     storage: Path,
-    written: list[object],
+    written: Written,
     freezer: FrozenDateTimeFactory,
     how: str,
     caplog: pytest.LogCaptureFixture,
@@ -440,7 +443,7 @@ async def test_broken_record(
 async def test_broken_memory_of_alarms(
     hass: HomeAssistant,
     storage: Path,
-    written: list[object],
+    written: Written,
     freezer: FrozenDateTimeFactory,
     how: str,
 ) -> None:
@@ -458,7 +461,7 @@ async def test_broken_memory_of_alarms(
 
 @pytest.mark.usefixtures("link")
 @pytest.mark.parametrize("name", [RECORD, ALARMS])
-async def test_unreadable_disk(hass: HomeAssistant, storage: Path, written: list[object], name: str) -> None:
+async def test_unreadable_disk(hass: HomeAssistant, storage: Path, written: Written, name: str) -> None:
     """A file that cannot be read now is tried again later, and not taken for none."""
     put(storage, RELEASES[-1])
     (storage / name).unlink()
@@ -472,7 +475,7 @@ async def test_unreadable_disk(hass: HomeAssistant, storage: Path, written: list
 @pytest.mark.usefixtures("link")
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"reason": "of_another_release"}', bytes(range(256))])
 async def test_report_of_a_guard_that_makes_no_sense(
-    hass: HomeAssistant, storage: Path, written: list[object], content: bytes, caplog: pytest.LogCaptureFixture
+    hass: HomeAssistant, storage: Path, written: Written, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     """That a guard acted is logged although its report cannot be read; the report is not looked at again."""
     put(storage, RELEASES[-1])

@@ -16,7 +16,8 @@ from custom_components.refu_ess import ess
 from tests.simulator import Simulator
 
 SOC_KEY = "soc"
-FIELDS = {entry.key: entry.field for entry in (*ess.REGISTER_CHANNELS, *ess.BITS) if entry.field is not None}
+ENTRIES: tuple[ess.ChannelEntry | ess.BitEntry, ...] = (*ess.REGISTER_CHANNELS, *ess.BITS)
+FIELDS = {entry.key: entry.field for entry in ENTRIES if entry.field is not None}
 INVERTED = {entry.key for entry in ess.BITS if entry.bit.severity is ess.Severity.READY}
 """Bits whose entity shows that they are not set."""
 BLOCKS = {
@@ -140,7 +141,7 @@ class Observer:
         """Every value of a channel or bit that the device sent."""
         one = FIELDS[key]
         found = []
-        for address, words in self.sim.served:
+        for address, words in self.sim.answers:
             start = one.address - address
             if start >= 0 and start + one.count <= len(words):
                 found.append(one.decode(list(words[start : start + one.count])))

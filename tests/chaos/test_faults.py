@@ -9,7 +9,7 @@ import pytest
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity import Entity
 
-from custom_components.refu_ess import connection
+from custom_components.refu_ess import connection, const
 from custom_components.refu_ess.ess import block, link
 
 from .faults import CASES, Case
@@ -40,7 +40,7 @@ def _every_entity(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("case", [case for case in CASES if FOLDER or case.key in QUICK], ids=lambda case: case.key)
 async def test_fault(hass: HomeAssistant, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault costs nothing but availability, and that is over soon after the fault."""
-    timeout_s, lasts_s = connection.LINK_TIMEOUT_SECONDS, case.fault.lasts_s
+    timeout_s, lasts_s = const.LINK_TIMEOUT_SECONDS, case.fault.lasts_s
     monkeypatch.setattr(block, "REFUSED_RETRY_SECONDS", REFUSED_RETRY_S)
     if FOLDER is None:
         timeout_s, lasts_s = QUICK_TIMEOUT_S, min(lasts_s, QUICK_LASTS_S)

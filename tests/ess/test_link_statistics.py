@@ -41,8 +41,8 @@ async def test_a_held_setpoint_pushes_nothing_out(connection: MockModbusConnecti
 
 def test_answer_times() -> None:
     """Median, 95 % and longest, and nothing before the first answer."""
+    assert LinkStatistics().answer_times is None
     statistics = LinkStatistics()
-    assert statistics.answer_times is None
     statistics.answer_times_s.append(0.5)
     one = statistics.answer_times
     assert one is not None

@@ -118,7 +118,7 @@ class Simulator:
         self.speed = speed
         self.serial: SerialCable | None = None
         """The serial line, if it is one of pseudo-terminals."""
-        self.served: set[tuple[int, tuple[int, ...]]] = set()
+        self.answers: set[tuple[int, tuple[int, ...]]] = set()
         """Every answer to a read: address of the first word, and the words."""
         self._serial = serial
         self._pty = pty
@@ -272,7 +272,7 @@ class Simulator:
         if values is not None:
             return taken
         words = self._words()
-        self.served.add((address, tuple(words[one] for one in range(address, address + count))))
+        self.answers.add((address, tuple(words[one] for one in range(address, address + count))))
         for one in range(address, address + count):
             registers[one - start] = words[one]
         if function == READ_INPUT:
