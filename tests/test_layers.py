@@ -58,6 +58,14 @@ def test_platforms_stay_thin(name: str) -> None:
     assert not SIDE[name] & {f".{other}" for other in PLATFORMS}
 
 
+@pytest.mark.parametrize("name", sorted(PLATFORMS))
+def test_platforms_say_how_many_commands_run(name: str) -> None:
+    """A platform that writes sends one command after another; one that only reads has no limit."""
+    writing = {"button", "number", "select", "switch"}
+    text = (ROOT / f"{name}.py").read_text()
+    assert f"\nPARALLEL_UPDATES = {1 if name in writing else 0}\n" in text
+
+
 def test_one_file_describes_the_readings() -> None:
     """Only `describe.py` brings device classes and the declared channels together."""
     both = {
