@@ -151,7 +151,7 @@ def test_every_error_has_a_text() -> None:
         assert {"translation_domain", "translation_key"} <= given.keys(), place
         key = given["translation_key"]
         if isinstance(key, ast.Constant):
-            assert f".exceptions.{key.value}.message" in ENGLISH, place
+            assert f".exceptions.{key.value!s}.message" in ENGLISH, place
 
 
 def texts_of_control() -> Iterator[str]:

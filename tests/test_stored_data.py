@@ -303,7 +303,8 @@ async def test_entry_of_a_newer_release(
     entry = await start(hass)
     assert entry.state is ConfigEntryState.MIGRATION_ERROR
     assert any("higher than the current version" in line for line in own_lines(caplog))
-    assert written == unit.read_events == []
+    assert written == []
+    assert unit.read_events == []
     assert ours(storage) == before
 
 
