@@ -1,5 +1,6 @@
 """An ESS in memory behind the real device package, and a config entry that reaches it."""
 
+import logging
 from collections.abc import Iterator
 from unittest.mock import AsyncMock, MagicMock, patch
 
@@ -20,6 +21,7 @@ from custom_components.refu_ess.const import (
     TRANSPORT_TCP,
 )
 
+from .deprecations import Collector
 from .registers import (
     ACTIVE_POWER,
     ACTIVE_POWER_L1,
@@ -110,6 +112,17 @@ RUNNING_INPUT = {
 @pytest.fixture(autouse=True)
 def _custom_integrations(enable_custom_integrations: None) -> None:
     """Let Home Assistant load the integration from this repository."""
+
+
+@pytest.fixture(autouse=True)
+def deprecations() -> Iterator[list[str]]:
+    """Fail a test in which Home Assistant reports a deprecation of ours; a test may take reports that it provoked."""
+    collector = Collector()
+    logging.getLogger().addHandler(collector)
+    yield collector.reports
+    logging.getLogger().removeHandler(collector)
+    if collector.reports:
+        pytest.fail("Home Assistant reports:\n" + "\n".join(collector.reports))
 
 
 @pytest.fixture(autouse=True)

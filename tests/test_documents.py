@@ -57,6 +57,26 @@ def test_examples_are_yaml(page: Path) -> None:
         yaml.safe_load(example)
 
 
+EVIDENCE = dict(re.findall(r"^\| ([a-z-]+) \| (.*) \|$", (DOCS / "quality-scale.md").read_text(), re.MULTILINE))
+RULES = yaml.safe_load((INTEGRATION / "quality_scale.yaml").read_text())["rules"]
+
+
+def test_every_done_rule_has_evidence() -> None:
+    """A rule of the quality scale that is done has a line, and no other has."""
+    assert EVIDENCE.keys() == {name for name, rule in RULES.items() if rule == "done"}
+
+
+@pytest.mark.parametrize("rule", EVIDENCE)
+def test_evidence_exists(rule: str) -> None:
+    """Each test that a line names is there, and each file; the test of the links looks after the pages."""
+    named = re.findall(r"`([\w./-]+/[\w./-]+|\.?\w+\.ini|\.coveragerc)(?:::(\w+))?`", EVIDENCE[rule])
+    for name, test in named:
+        path = ROOT / name
+        assert path.is_file(), name
+        assert not test or re.search(rf"^(async )?def {test}\(", path.read_text(), re.MULTILINE), test
+    assert named or "](" in EVIDENCE[rule]
+
+
 def anchor(heading: str) -> str:
     """Return the anchor of a heading, as GitHub makes it."""
     return re.sub(r"[^\w\s-]", "", heading.strip().lower()).replace(" ", "-")

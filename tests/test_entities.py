@@ -1,13 +1,20 @@
 """Every entity of every platform, as an owner and as the registries see it."""
 
+import json
+
 import pytest
 from freezegun.api import FrozenDateTimeFactory
+from homeassistant.components.homeassistant.exposed_entities import async_should_expose
 from homeassistant.components.number import DOMAIN as NUMBER_DOMAIN, SERVICE_SET_VALUE
+from homeassistant.components.recorder.db_schema import MAX_STATE_ATTRS_BYTES
+from homeassistant.components.sensor import SensorDeviceClass
 from homeassistant.components.sensor.const import DEVICE_CLASS_STATE_CLASSES, DEVICE_CLASS_UNITS
 from homeassistant.const import STATE_OFF, STATE_ON, STATE_UNKNOWN, Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import ServiceValidationError
 from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.helpers.json import json_dumps
+from homeassistant.setup import async_setup_component
 from modbus_connection.mock import MockModbusUnit
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 from syrupy.assertion import SnapshotAssertion
@@ -16,11 +23,13 @@ from custom_components.refu_ess.const import DOMAIN
 from custom_components.refu_ess.controls import CONTROLS
 from custom_components.refu_ess.describe import (
     BINARY_SENSORS,
+    DESCRIPTIONS,
     SENSORS,
     RefuEssSensorDescription,
 )
 from custom_components.refu_ess.options import SETPOINTS_PER_PHASE, SETPOINTS_TOTAL
 
+from .generated import INTEGRATION
 from .helpers import poll, state
 from .registers import ACTIVE_POWER, BATTERY_ALARM_1, BATTERY_FAULT_10, BATTERY_MODE, SYSTEM_ERROR_1, held
 
@@ -144,6 +153,30 @@ async def test_words_that_are_not_there(
     assert mode.attributes["code"] == 7
 
 
+@pytest.mark.parametrize("platform", [platform for platform in DESCRIPTIONS if platform != Platform.NUMBER])
+def test_every_entity_has_an_icon(platform: str) -> None:
+    """It is that of the device class, or one of ours."""
+    icons = json.loads((INTEGRATION / "icons.json").read_text())["entity"][platform]
+    described = [*DESCRIPTIONS[platform], *CONTROLS.get(platform, ())]
+    without = {one.key for one in described if getattr(one, "device_class", None) in {None, SensorDeviceClass.ENUM}}
+    assert without <= icons.keys()
+
+
+async def test_controls_are_not_exposed_to_voice(
+    hass: HomeAssistant, loaded: MockConfigEntry, entity_registry: er.EntityRegistry
+) -> None:
+    """No voice assistant commands the ESS unless a user lets it."""
+    assert await async_setup_component(hass, "homeassistant", {})
+    await enable_everything(hass, loaded, entity_registry)
+    controls = [
+        one.entity_id
+        for one in er.async_entries_for_config_entry(entity_registry, loaded.entry_id)
+        if one.domain in {Platform.BUTTON, Platform.NUMBER, Platform.SELECT, Platform.SWITCH}
+    ]
+    assert len(controls) == 12
+    assert [one for one in controls if async_should_expose(hass, "conversation", one)] == []
+
+
 BITS = [one for one in BINARY_SENSORS if one.entry is not None]
 
 
@@ -174,6 +207,18 @@ async def test_every_bit_lights_one_entity(
         unit.input[address] = held(unit.input, address) ^ mask
     await coordinator.async_refresh()
     assert lit() == before
+
+
+async def test_attributes_can_be_recorded(
+    hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit, entity_registry: er.EntityRegistry
+) -> None:
+    """With every bit set, no entity has more attributes than the recorder takes."""
+    await enable_everything(hass, loaded, entity_registry)
+    unit.input.update({one.entry.field.address: 0xFFFF for one in BITS if one.entry is not None})
+    await loaded.runtime_data.async_refresh()
+    assert int(state(hass, "sensor.refu_ess_active_alarms")) > 90
+    sizes = {one.entity_id: len(json_dumps(one.attributes)) for one in hass.states.async_all()}
+    assert [one for one, size in sizes.items() if size > MAX_STATE_ATTRS_BYTES] == []
 
 
 async def test_alarms_at_the_top(hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit) -> None:

@@ -1,6 +1,7 @@
 """The walls: who may import whom."""
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,14 @@ def test_platforms_stay_thin(name: str) -> None:
     assert not SIDE[name] & {f".{other}" for other in PLATFORMS}
 
 
+@pytest.mark.parametrize("name", sorted(PLATFORMS))
+def test_platforms_say_how_many_commands_run(name: str) -> None:
+    """A platform that writes sends one command after another; one that only reads has no limit."""
+    writing = {"button", "number", "select", "switch"}
+    text = (ROOT / f"{name}.py").read_text()
+    assert f"\nPARALLEL_UPDATES = {1 if name in writing else 0}\n" in text
+
+
 def test_one_file_describes_the_readings() -> None:
     """Only `describe.py` brings device classes and the declared channels together."""
     both = {
@@ -74,6 +83,15 @@ def test_one_file_translates_modbus_errors() -> None:
     for path in ROOT.glob("*.py"):
         names = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
         assert path.stem == "errors" or not names & kinds, path
+
+
+def test_what_is_imported_is_depended_on() -> None:
+    """A component of Home Assistant that is imported is a platform, is loaded before, or asks for the file."""
+    manifest = json.loads((ROOT / "manifest.json").read_text())
+    before = {*manifest["dependencies"], *manifest["after_dependencies"], *PLATFORMS}
+    for name, modules in SIDE.items():
+        used = {module.split(".")[2] for module in modules if module.startswith("homeassistant.components.")}
+        assert used <= before | {name}, name
 
 
 def test_lower_rooms_do_not_look_up() -> None:

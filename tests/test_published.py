@@ -1,5 +1,6 @@
 """What is published: the generated parts are fresh, the translations complete, the manifests in step."""
 
+import ast
 import json
 import re
 from collections.abc import Iterator
@@ -126,6 +127,31 @@ def test_quality_scale() -> None:
         else:
             assert rule == "done", name
     assert len(rules) == 54
+
+
+TRANSLATED = {"HomeAssistantError", "ServiceValidationError", "ConfigEntryError", "ConfigEntryNotReady", "UpdateFailed"}
+
+
+def raised() -> Iterator[tuple[str, ast.Call]]:
+    """Yield each error of Home Assistant that the integration makes, with its place."""
+    for path in sorted(INTEGRATION.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in TRANSLATED:
+                yield f"{path.name}:{node.lineno}", node
+
+
+def test_every_error_has_a_text() -> None:
+    """An error that a person may meet names its domain and a text that every language has."""
+    found = dict(raised())
+    assert found
+    for place, call in found.items():
+        given = {keyword.arg: keyword.value for keyword in call.keywords}
+        if None in given:
+            continue  # `**` of what names both
+        assert {"translation_domain", "translation_key"} <= given.keys(), place
+        key = given["translation_key"]
+        if isinstance(key, ast.Constant):
+            assert f".exceptions.{key.value!s}.message" in ENGLISH, place
 
 
 def texts_of_control() -> Iterator[str]:
