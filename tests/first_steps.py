@@ -57,7 +57,7 @@ BY_KEY = {
         "Stop the power. Look at *Highest temperature* and *Lowest temperature*; inspect on site before a reset."
     ),
     "abnormal_temperature_variation": "Look at *Temperature spread* over the last days.",
-    "abnormal_capacity_alarm": "Compare *State of charge* and *Stored energy* with the BMS.",
+    "abnormal_capacity_alarm": "Compare *State of charge (SoC)* and *Stored energy* with the BMS.",
     "switch_off_inside_combined_cabinet": "Ask on site whether a switch in the cabinet is off on purpose.",
     "should_not_be_connected_to_grid": "Compare *Voltage* of the battery with *Battery voltage at inverter*.",
     "bms_ready": AT_REST + "read the BMS itself.",

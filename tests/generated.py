@@ -48,13 +48,16 @@ def merged(name: str, generated: dict[str, Any]) -> str:
 
 
 def with_selectors(text: str) -> str:
-    """Return a language with the lists of alarms for the editor of automations: they are called as their entities."""
+    """Return a language with the lists of alarms for the automation editor, and what all bits share."""
     content = json.loads(text)
     event = content["entity"]["event"]["alarms"]["state_attributes"]
     names = {"alarm": content["entity"]["sensor"]["most_severe_alarm"]["state"]}
     names |= {name: event[name]["state"] for name in ("severity", "category")}
     for name, texts in names.items():
         content["selector"][name] = {"options": {key: texts[key] for key in OPTIONS[name]}}
+    for key, texts in content["entity"]["binary_sensor"].items():
+        if key in {entry.key for entry in BITS}:
+            texts["state_attributes"] = {"label": {"name": event["label"]["name"]}}
     return as_json(content)
 
 

@@ -73,6 +73,7 @@ async def test_raised_and_cleared(
     facts = {
         "key": "fog_alarm",
         "text": "Fog (smoke) alarm",
+        "label": "Frog alarm",
         "severity": "fault",
         "category": "temperature",
         "battery_group": None,
@@ -113,7 +114,7 @@ async def test_a_group_and_its_place(
     unit.input[SYSTEM_STATE] = 3  # at rest nothing speaks against the layout
     await poll(hass, freezer)
     about = {one["key"]: (one["text"], one["battery_group"], one["word"], one["bit"]) for one in reported}
-    text = "CAN communication interruption between battery group and group 3"
+    text = "CAN lost, group 3"
     assert about["group_3_can_interrupted"] == (text, 3, "BatteryFault2", 2)
     assert about["inverter_warning"] == ("Inverter warning", None, "InverterStatus", 7)
 
@@ -293,7 +294,8 @@ async def test_action_and_diagnostics(
     (hot,) = found["active"]
     assert hot == {
         "key": "normal_high_temperature",
-        "text": "Normal high temperature",
+        "text": "High temperature, level 1",
+        "label": "Normal high temperature",
         "severity": "warning",
         "category": "temperature",
         "battery_group": None,

@@ -304,7 +304,7 @@ async def test_battery_level_of_the_platform(
     assert ran == []
     unit.input[SOC] = 19
     await poll(hass, freezer)
-    assert [one["by"] for one in ran] == ["sensor.refu_ess_battery_state_of_charge"]
+    assert [one["by"] for one in ran] == ["sensor.refu_ess_battery_state_of_charge_soc"]
 
 
 async def test_alarm_condition_in_an_alarm_automation(

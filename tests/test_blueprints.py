@@ -1001,7 +1001,7 @@ async def test_the_battery_rests_when_the_automation_is_stuck(
     site(hass, grid)
     show(hass, QUARTER, "unavailable", "kWh")
     own = {"ess_power": "sensor.refu_ess_active_power"} if name != "charge_window" else {}
-    await automate(name, **own, soc="sensor.refu_ess_battery_state_of_charge")
+    await automate(name, **own, soc="sensor.refu_ess_battery_state_of_charge_soc")
     await pass_time(hass, freezer, 31)
     assert unit.holding[ACTIVE_SETPOINT] == watts // 100 % 0x10000
     await hass.services.async_call("automation", "turn_off", {"entity_id": "all"}, blocking=True)
@@ -1036,7 +1036,7 @@ async def test_alarms_of_the_device(
     )
     await set_bits(hass, freezer, unit, SMOKE, GROUP_3_SILENT, INVERTER_FAULT)
     smoke, fault = "Fog (smoke) alarm", "Inverter fault"
-    silent = "CAN communication interruption between battery group and group 3"
+    silent = "CAN lost, group 3"
     assert sent == [
         ("send", "REFU ESS: fault", f"{smoke} (fault, temperature)"),
         ("send", "REFU ESS: fault", f"{fault} (fault, inverter)"),

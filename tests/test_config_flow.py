@@ -176,15 +176,15 @@ async def test_unknown_readings_are_question_marks(hass: HomeAssistant, unit: Mo
     form = await submit(hass, await choose(hass, "tcp"), TCP_FORM)
     assert form["step_id"] == "unusual"
     assert placeholders(form)["system_state"] == "?"
-    assert placeholders(form)["doubts"] == "no REFU ESS has this system state"
+    assert placeholders(form)["doubts"] == "unknown system state"
 
 
 @pytest.mark.usefixtures("link")
 @pytest.mark.parametrize(
     ("language", "doubts", "state"),
     [
-        ("de", "die Leistungen der Phasen ergeben nicht die Summe", "Bereitschaft"),
-        ("en", "the powers of the phases do not add up to the total", "Standby"),
+        ("de", "die Leistungen der Phasen ergeben nicht die Summe", "Standby"),
+        ("en", "the phase powers do not add up to the total", "Standby"),
     ],
 )
 async def test_doubts_are_in_the_language_of_home_assistant(

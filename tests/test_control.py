@@ -41,7 +41,7 @@ from .registers import (
     WORK_STATE,
 )
 
-NUMBER = "number.refu_ess_active_power_setpoint"
+NUMBER = "number.refu_ess_power_setpoint"
 LIMIT = "sensor.refu_ess_limiting_factor"
 QUICK = {"start_delay": 0, "ramp_rate": 100}
 
@@ -535,7 +535,7 @@ async def test_release_button(hass: HomeAssistant, written: Written) -> None:
 
 async def test_switches_survive_a_reload(hass: HomeAssistant, ready: MockConfigEntry) -> None:
     """Protection and recovery are off at first, and stay as they were switched."""
-    switches = ("switch.refu_ess_state_of_charge_protection", "switch.refu_ess_automatic_fault_recovery")
+    switches = ("switch.refu_ess_soc_protection", "switch.refu_ess_automatic_fault_recovery")
     for switch in switches:
         assert state(hass, switch) == STATE_OFF
         await call(hass, "switch.turn_on", entity_id=switch)
@@ -550,7 +550,7 @@ async def test_switches_survive_a_reload(hass: HomeAssistant, ready: MockConfigE
 
 async def test_soc_protection(hass: HomeAssistant, ready: MockConfigEntry, unit: MockModbusUnit) -> None:
     """Protected, nothing is discharged at the minimum; the numbers move the limits and refuse a wrong order."""
-    await call(hass, "switch.turn_on", entity_id="switch.refu_ess_state_of_charge_protection")
+    await call(hass, "switch.turn_on", entity_id="switch.refu_ess_soc_protection")
     minimum = "number.refu_ess_battery_minimum_soc"
     await set_number(hass, minimum, 70)
     answer = await call(hass, "set_power", respond=True, active_power=20_000)
@@ -575,10 +575,10 @@ async def test_per_phase(
     await hass.async_block_till_done()
     await seconds(hass, freezer, 11)
     assert hass.states.get(NUMBER) is None  # its registers are no longer in use
-    highest = hass.states.get("number.refu_ess_active_power_setpoint_l2").attributes["max"]  # type: ignore[union-attr]
+    highest = hass.states.get("number.refu_ess_power_setpoint_l2").attributes["max"]  # type: ignore[union-attr]
     assert highest == 33.3  # a third, to the resolution
-    await set_number(hass, "number.refu_ess_active_power_setpoint_l2", 5)
-    await set_number(hass, "number.refu_ess_reactive_power_setpoint_l3", -0.3)
+    await set_number(hass, "number.refu_ess_power_setpoint_l2", 5)
+    await set_number(hass, "number.refu_ess_reactive_setpoint_l3", -0.3)
     assert written[-2:] == [(ACTIVE_SETPOINT_L1, [0, 50, 0]), (REACTIVE_SETPOINT_L1, [0, 0, 0x10000 - 3])]
     answer = await call(hass, "set_power", respond=True, active_power_l1=1000, active_power_l3=-2000)
     assert answer["applied"]["active_power_phases"] == [1000, 0, -2000]

@@ -14,7 +14,7 @@ from custom_components.refu_ess.coordinator import RefuEssCoordinator
 from custom_components.refu_ess.entity import ess_device_info, part_identifier
 from custom_components.refu_ess.ess import Part
 
-SOC = "sensor.refu_ess_battery_state_of_charge"
+SOC = "sensor.refu_ess_battery_state_of_charge_soc"
 OFF = "sensor.refu_ess_battery_current"
 RENAMED = "sensor.my_own_id"
 

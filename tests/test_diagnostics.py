@@ -82,10 +82,10 @@ async def test_one_channel(
         "value": 0b1000_0110_0000_0001,
         "unit": None,
         "available": True,
-        "bits": ["BMS in error", "BMS ready", "TREX ready"],
+        "bits": ["BMS In Error", "BMS Ready", "TREX Ready"],
     }
     assert found["unknown_bits"] == {"system_error_1": "0x8000"}
-    assert found["channels"]["Warning"]["bits"] == ["BMS in error"]
+    assert found["channels"]["Warning"]["bits"] == ["BMS error"]
     assert found["channels"]["BatteryDischargeEnergy"] == {
         "key": "battery_discharge_energy",
         "registers": ["0x0128", "0x0129"],

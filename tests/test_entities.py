@@ -35,7 +35,7 @@ ENABLED_BY_DEFAULT = {
     Platform.EVENT: 2,
     Platform.NUMBER: 5,
     Platform.SELECT: 1,
-    Platform.SENSOR: 41,
+    Platform.SENSOR: 40,
     Platform.SWITCH: 2,
 }
 """What an owner meets on the first day; a change here is made on purpose."""
@@ -205,7 +205,7 @@ async def test_alarms_at_the_top(hass: HomeAssistant, loaded: MockConfigEntry, u
     alarms = hass.states.get("sensor.refu_ess_active_alarms")
     assert alarms is not None
     assert alarms.state == "2"
-    assert alarms.attributes["alarms"] == ["Serious leakage", "Normal high temperature"]
+    assert alarms.attributes["alarms"] == ["Insulation fault, level 2", "High temperature, level 1"]
 
 
 async def test_not_ready_warns(hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit) -> None:
@@ -237,7 +237,7 @@ async def test_number_changes_what_follows(hass: HomeAssistant, loaded: MockConf
     number = "number.refu_ess_battery_minimum_soc"
     await hass.services.async_call(NUMBER_DOMAIN, SERVICE_SET_VALUE, {"entity_id": number, "value": 30}, blocking=True)
     assert state(hass, number) == "30"
-    assert state(hass, "number.refu_ess_battery_charge_soc") == "28"
+    assert state(hass, "number.refu_ess_battery_forced_charge_below_soc") == "28"
     assert state(hass, "sensor.refu_ess_battery_energy_above_reserve") == "41.6"  # 32 % of 130 kWh
     assert loaded.options == {"min_soc": 30}
     assert written == []

@@ -28,8 +28,8 @@ from .helpers import own_lines, poll, state
 from .registers import ACTIVE_SETPOINT, BATTERY_BLOCK, BATTERY_VOLTAGE, REACTIVE_SETPOINT, SYSTEM_ERROR_1
 
 POWER = "sensor.refu_ess_active_power"  # status block
-SOC = "sensor.refu_ess_battery_state_of_charge"  # battery block
-SETPOINT = "sensor.refu_ess_active_power_setpoint_readback"  # settings
+SOC = "sensor.refu_ess_battery_state_of_charge_soc"  # battery block
+SETPOINT = "sensor.refu_ess_power_setpoint_readback"  # settings
 FAULT = "binary_sensor.refu_ess_fault"
 
 
@@ -159,7 +159,7 @@ async def test_setpoints_that_cannot_be_read(hass: HomeAssistant, entry: MockCon
     assert await hass.config_entries.async_reload(entry.entry_id)
     await hass.async_block_till_done()
     assert state(hass, SETPOINT) == STATE_UNAVAILABLE
-    assert state(hass, "sensor.refu_ess_work_state_readback") == "start"
+    assert state(hass, "sensor.refu_ess_start_stop_readback") == "start"
     assert state(hass, POWER) == "25.0"
 
 

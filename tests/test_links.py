@@ -20,7 +20,7 @@ from .simulator import Simulator, carry_out, pseudo_terminal
 pytestmark = pytest.mark.usefixtures("socket_enabled")
 
 POWER = "sensor.refu_ess_active_power"
-SOC = "sensor.refu_ess_battery_state_of_charge"
+SOC = "sensor.refu_ess_battery_state_of_charge_soc"
 
 
 @pytest.fixture(autouse=True)
@@ -182,7 +182,7 @@ async def test_command_and_its_end(hass: HomeAssistant, sim: Simulator, transpor
     await asyncio.sleep(0.3)
     await hass.services.async_call(const.DOMAIN, "set_power", {"active_power": -20_000}, blocking=True)
     assert sim.model.total_w == -20_000
-    assert state(hass, "number.refu_ess_active_power_setpoint") == "-20.0"
+    assert state(hass, "number.refu_ess_power_setpoint") == "-20.0"
     if way == "stop":
         await hass.async_stop()
     else:

@@ -18,7 +18,10 @@ from custom_components.refu_ess.targets import Right, async_coordinator_of
 
 from .conftest import TCP_DATA
 
-BATTERY = {"first": "sensor.refu_ess_battery_state_of_charge", "second": "sensor.cellar_battery_state_of_charge"}
+BATTERY = {
+    "first": "sensor.refu_ess_battery_state_of_charge_soc",
+    "second": "sensor.cellar_battery_state_of_charge_soc",
+}
 
 
 @pytest.fixture

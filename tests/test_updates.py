@@ -127,7 +127,7 @@ async def test_a_block_read_between_polls(hass: HomeAssistant, loaded: MockConfi
     """What a command reads back is shown at once."""
     unit.holding[ACTIVE_SETPOINT] = 100
     await loaded.runtime_data.device.async_read(("total_setpoints",))
-    assert state(hass, "sensor.refu_ess_active_power_setpoint_readback") == "10.0"
+    assert state(hass, "sensor.refu_ess_power_setpoint_readback") == "10.0"
 
 
 async def test_a_failed_poll_is_a_change(hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit) -> None:
@@ -163,7 +163,7 @@ async def test_settings_that_never_answer(
     assert entry.state is ConfigEntryState.LOADED
     await poll(hass, freezer, 3)
     assert state(hass, "sensor.refu_ess_active_power") == "25.0"
-    shown = state(hass, "sensor.refu_ess_active_power_setpoint_readback")
+    shown = state(hass, "sensor.refu_ess_power_setpoint_readback")
     assert (shown == STATE_UNAVAILABLE) is (address == ACTIVE_SETPOINT)
 
 

@@ -34,6 +34,7 @@ def alarm_facts(hass: HomeAssistant, key: str, layout: InverterStatusLayout) -> 
     return {
         "key": key,
         "text": alarm_texts(hass, [entry])[0],
+        "label": entry.bit.label,
         "severity": counts_as(entry).value,
         "category": entry.bit.category.value,
         "battery_group": entry.bit.group,

@@ -52,14 +52,18 @@ async def async_setup_entry(
 class RefuEssBinarySensor(RefuEssEntity, BinarySensorEntity):
     """A bit or a condition."""
 
+    _unrecorded_attributes = frozenset({"label"})
     entity_description: RefuEssBinarySensorDescription
 
     @override
     def _read(self) -> Shown:
         description = self.entity_description
         value: bool | None = self.coordinator.data.values[description.key]
-        inverted = description.entry is not None and description.entry.bit.severity is Severity.READY
-        return Shown(True, not value if inverted and value is not None else value)
+        if (entry := description.entry) is None:
+            return Shown(True, value)
+        if entry.bit.severity is Severity.READY and value is not None:
+            value = not value
+        return Shown(True, value, {"label": entry.bit.label})
 
     @property
     @override

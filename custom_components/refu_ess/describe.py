@@ -273,8 +273,8 @@ DESCRIPTIONS: Mapping[str, tuple[Placed, ...]] = {
 
 
 def alarm_names() -> dict[str, str]:
-    """Return the English text of every alarm by its key, naming the battery group where there is one."""
-    return {entry.key: entry.bit.name if entry.bit.severity is Severity.READY else entry.bit.text for entry in ALARMS}
+    """Return the English name of every alarm by its key, naming the battery group where there is one."""
+    return {entry.key: entry.bit.full_name for entry in ALARMS}
 
 
 ALARM_EVENT_ENGLISH: Mapping[str, Any] = {
@@ -283,6 +283,7 @@ ALARM_EVENT_ENGLISH: Mapping[str, Any] = {
         "event_type": {"state": {ALARM_RAISED: "Alarm raised", ALARM_CLEARED: "Alarm cleared"}},
         "key": {"name": "Key"},
         "text": {"name": "Alarm"},
+        "label": {"name": "Manufacturer's text"},
         "severity": {"name": "Severity", "state": {"fault": "Fault", "warning": "Warning"}},
         "category": {
             "name": "Category",
@@ -318,10 +319,10 @@ def _english(description: Placed) -> dict[str, Any]:
     entry = cast("RefuEssSensorDescription | RefuEssNumberDescription", description).entry
     words: dict[str, Any] = {"name": entry.channel.name}
     if entry.codes is not None:
-        words["state"] = {code.slug: code.label for code in entry.codes}
+        words["state"] = {code.slug: code.english for code in entry.codes}
         words["state_attributes"] = {"code": {"name": "Code"}}
     if description.key == "most_severe_alarm":
-        words["state"] = {NO_ALARM: "None", **alarm_names()}
+        words["state"] = {NO_ALARM: "No alarm", **alarm_names()}
     if description.key == "active_alarms":
         words["unit_of_measurement"] = "alarms"
         words["state_attributes"] = {"alarms": {"name": "Alarms"}, "alarm_keys": {"name": "Alarm keys"}}

@@ -134,7 +134,7 @@ def _channel(hass: HomeAssistant, picture: Picture, channel: ChannelEntry) -> di
         "available": picture.available(channel.key),
     }
     if channel.key in BITS_BY_WORD:
-        found["bits"] = [bit.bit.text for bit in BITS_BY_WORD[channel.key] if picture.values[bit.key]]
+        found["bits"] = [bit.bit.label for bit in BITS_BY_WORD[channel.key] if picture.values[bit.key]]
     if channel.channel.channel == "Warning":
         found["bits"] = alarm_texts(hass, picture.alarms)
     return found

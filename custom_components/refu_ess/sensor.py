@@ -30,7 +30,6 @@ class ControlSensorDescription(Placed, SensorEntityDescription):
 
     part: Part = Part.ESS
     value_fn: Callable[[Commander], Any]
-    available_fn: Callable[[Commander], bool] = lambda _: True
 
 
 CONTROL_SENSORS = (
@@ -56,7 +55,6 @@ CONTROL_SENSORS = (
         translation_key="lease_end",
         device_class=SensorDeviceClass.TIMESTAMP,
         value_fn=lambda commander: commander.lease_end,
-        available_fn=lambda commander: commander.lease is not None,
     ),
     ControlSensorDescription(
         key="next_error_reset",
@@ -96,9 +94,9 @@ class RefuEssSensor(RefuEssEntity, SensorEntity):
         picture, key = self.coordinator.data, self.entity_description.key
         value = picture.values[key]
         if isinstance(value, Code):
-            value = value.slug
+            return Shown(True, value.slug, {"code": int(value)})
         if key in picture.codes:  # a code that no source names is unknown, but can still be seen
-            return Shown(True, value, {"code": picture.codes[key]})
+            return Shown(True, None, {"code": picture.codes[key]})
         if key == "active_alarms":
             texts = alarm_texts(self.coordinator.hass, picture.alarms)
             return Shown(True, value, {"alarms": texts, "alarm_keys": [alarm.key for alarm in picture.alarms]})
@@ -119,8 +117,7 @@ class RefuEssControlSensor(RefuEssEntity, SensorEntity):
 
     @override
     def _read(self) -> Shown:
-        commander, description = self.coordinator.commander, self.entity_description
-        return Shown(description.available_fn(commander), description.value_fn(commander))
+        return Shown(True, self.entity_description.value_fn(self.coordinator.commander))
 
     @property
     @override

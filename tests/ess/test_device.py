@@ -377,16 +377,16 @@ CONDITION_OF = {
 
 
 def category_by_text(entry: BitEntry) -> str:
-    """Return what a label is about by its words alone; what names nothing else is about the battery."""
-    text = entry.bit.text.lower()
+    """Return what an alarm is about by the words of its name alone; what names nothing else is about the battery."""
+    text = entry.bit.full_name.lower()
     if entry.word.channel.channel in {"InverterStatus", "DCDCStatus"}:
         return "inverter" if entry.word.channel.channel == "InverterStatus" else "dcdc"
     for category, words in {
         "inverter": ("trex",),
         "temperature": ("temperature", "smoke"),
-        "insulation": ("leakage",),
+        "insulation": ("insulation",),
         "contactors": ("contactor", "isolation switch", "pre-charge", "fuse"),
-        "communication": ("can ", "communication", "gateway", "modbus", "connect error"),
+        "communication": ("can ", "communication", "gateway", "modbus", "connection error", "link fault"),
     }.items():
         if any(word in text for word in words):
             return category

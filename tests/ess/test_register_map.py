@@ -73,7 +73,7 @@ def test_codes(channel: dict[str, Any]) -> None:
     """Every code has the map's label, and no other code has a meaning."""
     field = DECLARED[channel["name"]].field
     assert isinstance(field, NumberField)
-    labels = {label["value"]: label["text"] for label in channel["labels"]}
+    labels = {label["value"]: label["table_text"] for label in channel["labels"]}
     found = {code: field.decode([code]) for code in range(10)}
     assert {code: value.label for code, value in found.items() if value is not None} == labels
     assert DECLARED[channel["name"]].codes is type(found[0])
@@ -97,7 +97,7 @@ def test_bit(channel: dict[str, Any], label: dict[str, Any]) -> None:
     (entry,) = (one for one in BITS if (one.word.channel.channel, one.field.start) == (channel["name"], label["bit"]))
     assert entry.field.address == channel["address"]
     assert entry.field.mask == label["mask"]
-    assert entry.bit.text == label["text"]
+    assert entry.bit.label == label["table_text"].strip()
     assert entry.bit.severity is SEVERITIES[label["severity"]]
     assert (entry.bit.severity is Severity.READY) is label["inverted"]
     assert entry.bit.depends_on_layout is ("bit_2018plus" in label)
@@ -111,10 +111,10 @@ def test_battery_group_is_the_one_in_the_text() -> None:
     """A bit that speaks for a battery group names that group in its label."""
     for entry in BITS:
         if entry.bit.group is not None:
-            assert f"group {entry.bit.group}" in entry.bit.text
+            assert f"group {entry.bit.group}" in entry.bit.label
             assert entry.field.start == entry.bit.group - 1
         else:
-            assert "group 1" not in entry.bit.text
+            assert "group 1" not in entry.bit.label
 
 
 def test_constants() -> None:
@@ -124,7 +124,7 @@ def test_constants() -> None:
     assert site.max_nominal_power == BY_NAME["maxNominalPower"]["static_value"]
     assert site.allowed_apparent == BY_NAME["allowedApparent"]["static_value"]
     assert site.grid_mode == BY_NAME["GridMode"]["static_value"]
-    assert site.grid_mode.label == BY_NAME["GridMode"]["labels"][0]["text"]
+    assert site.grid_mode.label == BY_NAME["GridMode"]["labels"][0]["table_text"]
     assert (site.min_soc, site.effective_charge_soc) == (10, 8)
 
 

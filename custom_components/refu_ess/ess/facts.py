@@ -76,17 +76,24 @@ class Channel:
 class Bit:
     """A labelled bit of a word."""
 
-    text: str
-    """Its label, with spelling corrected."""
+    label: str
+    """Its text in the channel table, letter for letter."""
     severity: Severity
     category: Category
     part: Part
     group: int | None = None
     """The battery group it belongs to, counted from 1."""
     name: str
-    """Its English name within its part; for a readiness bit, the problem when it is 0."""
+    """Its English name within its part, readable without the manual; for a readiness bit, the problem when it is 0."""
     depends_on_layout: bool = False
     """Its position is uncertain (InverterStatus, upper half)."""
+
+    @property
+    def full_name(self) -> str:
+        """Its English name where the part it belongs to is not shown beside it."""
+        if self.group is not None:
+            return f"{self.name}, group {self.group}"
+        return f"DC/DC {self.name[0].lower()}{self.name[1:]}" if self.part is Part.DCDC else self.name
 
 
 FACTS: dict[RegisterField[Any], Channel | Bit] = {}
@@ -109,7 +116,7 @@ def channel[F: RegisterField[Any]](
 def flag(  # noqa: PLR0917 - a table reads best by position
     address: int,
     index: int,
-    text: str,
+    label: str,
     severity: Severity,
     category: Category,
     part: Part = Part.ESS,
@@ -118,15 +125,15 @@ def flag(  # noqa: PLR0917 - a table reads best by position
     name: str | None = None,
     depends_on_layout: bool = False,
 ) -> PackedBitField:
-    """Declare the labelled bit `index` (0 is the lowest) of the word at `address`."""
+    """Declare the labelled bit `index` (0 is the lowest) of the word at `address`; `name` where the label is unclear."""
     field = bit(address, index)
     FACTS[field] = Bit(
-        text=text,
+        label=label,
         severity=severity,
         category=category,
         part=part,
         group=group,
-        name=name or text,
+        name=name or label,
         depends_on_layout=depends_on_layout,
     )
     return field

@@ -23,7 +23,7 @@ class Commands(Component):
     register_ranges = ((0x200, 0x202),)
 
     # fmt: off
-    set_work_state = channel("SetWorkState", enum(0x200, WorkState), "Work state (readback)", DETAIL)
+    set_work_state = channel("SetWorkState", enum(0x200, WorkState), "Start/stop (readback)", DETAIL)
     set_system_error_reset = channel("SetSystemErrorReset", enum(0x201, ErrorReset), "Error reset (readback)", EXPERT)
     set_operation_mode = channel("SetOperationMode", enum(0x202, OperationMode), "Operation mode (readback)", DETAIL)
     # fmt: on
@@ -79,8 +79,8 @@ class TotalSetpoints(Setpoints):
     reactive = ("set_reactive_power",)
 
     # fmt: off
-    set_active_power = channel("SetActivePower", gauge(0x203, 100, unit="W"), "Active power setpoint (readback)", DETAIL)
-    set_reactive_power = channel("SetReactivePower", gauge(0x207, 100, unit="var"), "Reactive power setpoint (readback)", DETAIL)
+    set_active_power = channel("SetActivePower", gauge(0x203, 100, unit="W"), "Power setpoint (readback)", DETAIL)
+    set_reactive_power = channel("SetReactivePower", gauge(0x207, 100, unit="var"), "Reactive setpoint (readback)", DETAIL)
     # fmt: on
 
 
@@ -92,10 +92,10 @@ class PhaseSetpoints(Setpoints):
     reactive = ("set_reactive_power_l1", "set_reactive_power_l2", "set_reactive_power_l3")
 
     # fmt: off
-    set_active_power_l1 = channel("SetActivePowerL1", gauge(0x204, 100, unit="W"), "Active power setpoint L1 (readback)", EXPERT)
-    set_active_power_l2 = channel("SetActivePowerL2", gauge(0x205, 100, unit="W"), "Active power setpoint L2 (readback)", EXPERT)
-    set_active_power_l3 = channel("SetActivePowerL3", gauge(0x206, 100, unit="W"), "Active power setpoint L3 (readback)", EXPERT)
-    set_reactive_power_l1 = channel("SetReactivePowerL1", gauge(0x208, 100, unit="var"), "Reactive power setpoint L1 (readback)", EXPERT)
-    set_reactive_power_l2 = channel("SetReactivePowerL2", gauge(0x209, 100, unit="var"), "Reactive power setpoint L2 (readback)", EXPERT)
-    set_reactive_power_l3 = channel("SetReactivePowerL3", gauge(0x20A, 100, unit="var"), "Reactive power setpoint L3 (readback)", EXPERT)
+    set_active_power_l1 = channel("SetActivePowerL1", gauge(0x204, 100, unit="W"), "Power setpoint L1 (readback)", EXPERT)
+    set_active_power_l2 = channel("SetActivePowerL2", gauge(0x205, 100, unit="W"), "Power setpoint L2 (readback)", EXPERT)
+    set_active_power_l3 = channel("SetActivePowerL3", gauge(0x206, 100, unit="W"), "Power setpoint L3 (readback)", EXPERT)
+    set_reactive_power_l1 = channel("SetReactivePowerL1", gauge(0x208, 100, unit="var"), "Reactive setpoint L1 (readback)", EXPERT)
+    set_reactive_power_l2 = channel("SetReactivePowerL2", gauge(0x209, 100, unit="var"), "Reactive setpoint L2 (readback)", EXPERT)
+    set_reactive_power_l3 = channel("SetReactivePowerL3", gauge(0x20A, 100, unit="var"), "Reactive setpoint L3 (readback)", EXPERT)
     # fmt: on
