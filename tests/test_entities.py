@@ -237,7 +237,7 @@ async def test_number_changes_what_follows(hass: HomeAssistant, loaded: MockConf
     number = "number.refu_ess_battery_minimum_soc"
     await hass.services.async_call(NUMBER_DOMAIN, SERVICE_SET_VALUE, {"entity_id": number, "value": 30}, blocking=True)
     assert state(hass, number) == "30"
-    assert state(hass, "number.refu_ess_battery_forced_charge_below_soc") == "28"
+    assert state(hass, "number.refu_ess_battery_recharge_soc") == "28"
     assert state(hass, "sensor.refu_ess_battery_energy_above_reserve") == "41.6"  # 32 % of 130 kWh
     assert loaded.options == {"min_soc": 30}
     assert written == []

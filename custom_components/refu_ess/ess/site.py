@@ -50,7 +50,7 @@ SITE_CHANNELS: Mapping[str, Channel] = {
     "allowed_apparent": _site("allowedApparent", "Apparent power limit", Role.EXPERT, unit="VA"),
     "grid_mode": _site("GridMode", "Grid mode", Role.EXPERT),
     "min_soc": _site("minSoc", "Minimum SoC", Role.DETAIL, Part.BATTERY, "%"),
-    "charge_soc": _site("chargeSoc", "Forced charge below SoC", Role.DETAIL, Part.BATTERY, "%"),
+    "charge_soc": _site("chargeSoc", "Recharge SoC", Role.DETAIL, Part.BATTERY, "%"),
     "max_soc": _site(None, "Maximum SoC", Role.DETAIL, Part.BATTERY, "%"),
 }
 """The channels of `Site`, by attribute; the maximum is not in the channel table."""
