@@ -197,13 +197,21 @@ def _control_rows() -> Iterator[str]:
 
 
 def _alarm_rows() -> Iterator[str]:
-    yield _row("Key", "Word and bit", "Text", "Counts as", "Category", "First step")
-    yield _row(*["---"] * 6)
+    yield _row("Key", "Word and bit", "Name", "Label", "Counts as", "Category", "First step")
+    yield _row(*["---"] * 7)
     texts = alarm_names()
     for alarm in ALARMS:
         place = f"{alarm.word.channel.channel}.{alarm.field.start}"
         category = alarm.bit.category.value
-        yield _row(f"`{alarm.key}`", place, texts[alarm.key], counts_as(alarm).value, category, first_step(alarm))
+        yield _row(
+            f"`{alarm.key}`",
+            place,
+            texts[alarm.key],
+            alarm.bit.label,
+            counts_as(alarm).value,
+            category,
+            first_step(alarm),
+        )
 
 
 ENTITY_TABLES = {
