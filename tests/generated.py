@@ -55,6 +55,9 @@ def with_selectors(text: str) -> str:
     names |= {name: event[name]["state"] for name in ("severity", "category")}
     for name, texts in names.items():
         content["selector"][name] = {"options": {key: texts[key] for key in OPTIONS[name]}}
+    reason = content["entity"]["event"]["commands"]["state_attributes"]["reason"]
+    for name in ("delivery_reason", "end_reason", "refusal_reason"):
+        reason["state"] |= content["selector"][name]["options"]
     for key, texts in content["entity"]["binary_sensor"].items():
         if key in {entry.key for entry in BITS}:
             texts["state_attributes"] = {"label": {"name": event["label"]["name"]}}

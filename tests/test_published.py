@@ -108,14 +108,23 @@ def test_quality_scale() -> None:
 
 def texts_of_control() -> Iterator[str]:
     """Yield the place of every text that the enums of control are shown by."""
-    from custom_components.refu_ess.ess import EventKind, Failure, Limit, Refusal  # noqa: PLC0415
+    from custom_components.refu_ess.ess import End, EventKind, Failure, Limit, Refusal  # noqa: PLC0415
+    from custom_components.refu_ess.ess.guard import Outcome, Reason as GuardReason  # noqa: PLC0415
     from custom_components.refu_ess.ess.lease import REFUSES  # noqa: PLC0415
+    from custom_components.refu_ess.ess.recovery import Action as RecoveryAction  # noqa: PLC0415
     from custom_components.refu_ess.issues import EVERY_ISSUE, ISSUE_LAYOUT  # noqa: PLC0415
 
     for limit in Limit:
         yield f".entity.sensor.binding_limit.state.{limit}"
     for kind in EventKind:
         yield f".entity.event.commands.state_attributes.event_type.state.{kind}"
+    attributes = ".entity.event.commands.state_attributes"
+    for reason in (*End, *Refusal, *REFUSES, Limit.NOT_DELIVERED, Limit.REDUCED_BY_DEVICE, *GuardReason):
+        yield f"{attributes}.reason.state.{reason}"
+    for outcome in Outcome:
+        yield f"{attributes}.outcome.state.{outcome}"
+    for step in ("stop", "start", RecoveryAction.REPORT_NO_EFFECT):
+        yield f"{attributes}.step.state.{step}"
     for reason in (*Refusal, *REFUSES):
         yield f".exceptions.refused_{reason}.message"
     for failure in Failure:
@@ -138,4 +147,4 @@ def test_no_text_of_control_is_left_over(path: Path) -> None:
     wanted = set(texts_of_control())
     for place in dict(strings(load(path))):
         if place.startswith((".entity.sensor.binding_limit.state.", ".entity.event.commands.", ".exceptions.refused_")):
-            assert place in wanted or place.endswith(".name"), place
+            assert place in wanted or place.endswith(".name") or ".owner." in place or ".found." in place, place
