@@ -55,6 +55,9 @@ def with_selectors(text: str) -> str:
     names |= {name: event[name]["state"] for name in ("severity", "category")}
     for name, texts in names.items():
         content["selector"][name] = {"options": {key: texts[key] for key in OPTIONS[name]}}
+    reason = content["entity"]["event"]["commands"]["state_attributes"]["reason"]
+    for name in ("delivery_reason", "end_reason", "refusal_reason"):
+        reason["state"] |= content["selector"][name]["options"]
     for key, texts in content["entity"]["binary_sensor"].items():
         if key in {entry.key for entry in BITS}:
             texts["state_attributes"] = {"label": {"name": event["label"]["name"]}}
@@ -197,13 +200,21 @@ def _control_rows() -> Iterator[str]:
 
 
 def _alarm_rows() -> Iterator[str]:
-    yield _row("Key", "Word and bit", "Text", "Counts as", "Category", "First step")
-    yield _row(*["---"] * 6)
+    yield _row("Key", "Word and bit", "Name", "Label", "Counts as", "Category", "First step")
+    yield _row(*["---"] * 7)
     texts = alarm_names()
     for alarm in ALARMS:
         place = f"{alarm.word.channel.channel}.{alarm.field.start}"
         category = alarm.bit.category.value
-        yield _row(f"`{alarm.key}`", place, texts[alarm.key], counts_as(alarm).value, category, first_step(alarm))
+        yield _row(
+            f"`{alarm.key}`",
+            place,
+            texts[alarm.key],
+            alarm.bit.label,
+            counts_as(alarm).value,
+            category,
+            first_step(alarm),
+        )
 
 
 ENTITY_TABLES = {

@@ -76,6 +76,8 @@ async def _set_up(hass: HomeAssistant) -> ConfigEntry:
     flow = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_USER})
     flow = await hass.config_entries.flow.async_configure(flow["flow_id"], {"next_step_id": "tcp"})
     flow = await hass.config_entries.flow.async_configure(flow["flow_id"], FORM)
+    if flow["type"] is FlowResultType.FORM:  # since 0.2.0
+        flow = await hass.config_entries.flow.async_configure(flow["flow_id"], {"read_only": False})
     assert flow["type"] is FlowResultType.CREATE_ENTRY
     await hass.async_block_till_done()
     entry: ConfigEntry = flow["result"]

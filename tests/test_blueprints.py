@@ -1073,17 +1073,20 @@ async def test_alarms_of_the_device(
 # The documents
 
 
-def test_every_bluepri_a_section() -> None:
-    """With the button that imports it, and every input by its name."""
-    text = (ROOT / "docs" / "automations.md").read_text()
+def test_every_blueprint_has_a_page() -> None:
+    """With the button that imports it, every input by its name, and its limits; no other page is left."""
+    pages = ROOT / "docs" / "blueprints"
+    assert {page.stem for page in pages.glob("*.md")} == {path.stem for path in BLUEPRINTS}
     for path in BLUEPRINTS:
         loaded = yaml_util.load_yaml_dict(path)["blueprint"]
-        section = text.split(f"## {loaded['name'].removeprefix('REFU ESS - ')}\n")[1].split("\n## ")[0]
+        page = (pages / f"{path.stem}.md").read_text()
+        assert page.startswith(f"# Blueprint: {loaded['name'].removeprefix('REFU ESS - ')}\n")
         link = loaded["source_url"].replace(":", "%3A").replace("/", "%2F")
-        assert f"https://my.home-assistant.io/redirect/blueprint_import/?blueprint_url={link}" in section
+        assert f"https://my.home-assistant.io/redirect/blueprint_import/?blueprint_url={link}" in page
+        assert "Limits: " in page
         for key, value in loaded["input"].items():
             for one in value["input"].values() if "input" in value else [value]:
-                assert f"| {one['name']} |" in section, (path.stem, key)
+                assert f"| {one['name']} |" in page, (path.stem, key)
 
 
 def test_the_studies_are_those_of_the_blueprints() -> None:

@@ -72,6 +72,17 @@ def placeholders(form: ConfigFlowResult) -> Mapping[str, str]:
     return found
 
 
+SITE_FORM = {"battery_groups": 2, "capacity": 65.5, "read_only": False}
+
+
+async def finish(hass: HomeAssistant, form: ConfigFlowResult) -> ConfigFlowResult:
+    """Answer the last form of the setup."""
+    assert form["step_id"] == "site"
+    result = await submit(hass, form, SITE_FORM)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    return result
+
+
 async def submit(hass: HomeAssistant, form: ConfigFlowResult, answers: dict[str, Any]) -> ConfigFlowResult:
     """Send a form and let what it starts finish."""
     result = await hass.config_entries.flow.async_configure(form["flow_id"], answers)
@@ -85,10 +96,10 @@ async def test_address(hass: HomeAssistant, unit: MockModbusUnit, transport: str
     """An address that answers becomes an entry, and nothing was written on the way."""
     written: list[WriteEvent] = []
     unit.on_write(written.append)
-    result = await submit(hass, await choose(hass, transport), TCP_FORM)
-    assert result["type"] is FlowResultType.CREATE_ENTRY
+    result = await finish(hass, await submit(hass, await choose(hass, transport), TCP_FORM))
     assert result["title"] == "Barn"
     assert result["data"] == TCP_DATA | {"transport": transport}
+    assert result["options"] == SITE_FORM
     assert result["result"].unique_id is None
     assert result["result"].state is ConfigEntryState.LOADED
     assert written == []
@@ -98,8 +109,7 @@ async def test_address(hass: HomeAssistant, unit: MockModbusUnit, transport: str
 async def test_serial(hass: HomeAssistant, connection: Any, unit: MockModbusUnit) -> None:
     """A serial port becomes an entry with its line settings."""
     connection.for_unit(3).input.update(unit.input)
-    result = await submit(hass, await choose(hass, "serial"), SERIAL_FORM)
-    assert result["type"] is FlowResultType.CREATE_ENTRY
+    result = await finish(hass, await submit(hass, await choose(hass, "serial"), SERIAL_FORM))
     assert result["data"] == SERIAL_DATA
 
 
@@ -123,7 +133,7 @@ async def test_device_errors_and_recovery(
     assert form["type"] is FlowResultType.FORM
     assert form["errors"] == {"base": key}
     unit.fail_requests(None)
-    assert (await submit(hass, form, TCP_FORM))["type"] is FlowResultType.CREATE_ENTRY
+    await finish(hass, await submit(hass, form, TCP_FORM))
 
 
 @pytest.mark.usefixtures("link")
@@ -147,7 +157,7 @@ async def test_connection_errors_and_recovery(
         form = await submit(hass, form, TCP_FORM)
     assert form["errors"] == {"base": key}
     unit.fail_requests(None)
-    assert (await submit(hass, form, TCP_FORM))["type"] is FlowResultType.CREATE_ENTRY
+    await finish(hass, await submit(hass, form, TCP_FORM))
 
 
 @pytest.mark.usefixtures("link")
@@ -166,8 +176,7 @@ async def test_not_a_refu_ess(hass: HomeAssistant, unit: MockModbusUnit) -> None
     form = await submit(hass, await choose(hass, "tcp"), TCP_FORM)
     assert form["step_id"] == "unusual"
     assert placeholders(form)["doubts"] == "all registers are zero"
-    result = await submit(hass, form, {})
-    assert result["type"] is FlowResultType.CREATE_ENTRY
+    await finish(hass, await submit(hass, form, {}))
 
 
 @pytest.mark.usefixtures("link")
@@ -224,8 +233,7 @@ async def test_other_unit_is_no_duplicate(hass: HomeAssistant, connection: Any, 
     """A second unit behind the same gateway is another ESS."""
     connection.for_unit(2).input.update(unit.input)
     form = TCP_FORM | {"connection": {"unit_id": 2, "share_connection": False}}
-    result = await submit(hass, await choose(hass, "tcp"), form)
-    assert result["type"] is FlowResultType.CREATE_ENTRY
+    await finish(hass, await submit(hass, await choose(hass, "tcp"), form))
 
 
 @pytest.mark.parametrize(
@@ -260,7 +268,7 @@ async def test_shared_connection(hass: HomeAssistant, unit: MockModbusUnit, conn
         patch("custom_components.refu_ess.connection.async_get_temporary_unit", temporary),
         patch("custom_components.refu_ess.connection.async_get_unit", return_value=unit) as opened,
     ):
-        result = await submit(hass, await choose(hass, "tcp"), shared)
+        result = await finish(hass, await submit(hass, await choose(hass, "tcp"), shared))
     assert result["data"] == TCP_DATA | {"share_connection": True}
     assert opened.call_count == 1
     assert unit.required_timeout == 2.0
@@ -285,9 +293,62 @@ async def test_sharing_is_offered_once(hass: HomeAssistant) -> None:
         assert form["errors"] == {"base": "shared_by_others"}
         suggested = {str(key): key.description["suggested_value"] for key in fields(form)["connection"].schema.schema}
         assert suggested == {"unit_id": 1, "share_connection": True}
-        result = await submit(hass, form, TCP_FORM)
-    assert result["type"] is FlowResultType.CREATE_ENTRY
+        result = await finish(hass, await submit(hass, form, TCP_FORM))
     assert result["data"]["share_connection"] is False
+
+
+@pytest.mark.usefixtures("link", "unit")
+async def test_control_is_a_decision(hass: HomeAssistant) -> None:
+    """The last form suggests to watch only; then no control entity exists."""
+    form = await submit(hass, await choose(hass, "tcp"), TCP_FORM)
+    assert {str(key): key.default() for key in fields(form)} == {
+        "battery_groups": 4,
+        "capacity": 130,
+        "read_only": True,
+    }
+    result = await submit(hass, form, SITE_FORM | {"read_only": True})
+    entry = result["result"]
+    assert entry.options == SITE_FORM | {"read_only": True}
+    assert entry.runtime_data.device.site.battery_groups == 2
+    assert hass.states.async_entity_ids("button") == []
+
+
+@pytest.mark.usefixtures("link", "unit")
+@pytest.mark.parametrize(
+    ("wrong", "limits"),
+    [
+        ({"battery_groups": 5}, {"minimum": "1", "maximum": "4"}),
+        ({"capacity": 0}, {"minimum": "1", "maximum": "10000"}),
+        ({"read_only": "yes"}, {}),
+    ],
+)
+async def test_site_out_of_range(hass: HomeAssistant, wrong: dict[str, Any], limits: dict[str, str]) -> None:
+    """An answer outside the permitted range is refused with its limits, and the other answers stay."""
+    form = await submit(hass, await choose(hass, "tcp"), TCP_FORM)
+    form = await submit(hass, form, SITE_FORM | wrong)
+    (key,) = wrong
+    assert form["errors"] == {"base": f"out_of_range_{key}"}
+    assert placeholders(form) == limits
+    assert {str(key): key.description["suggested_value"] for key in fields(form)} == SITE_FORM | wrong
+    await finish(hass, form)
+
+
+@pytest.mark.parametrize(
+    ("used", "suggested"),
+    [
+        ([], "REFU ESS"),
+        (["Barn"], "REFU ESS"),
+        (["REFU ESS"], "REFU ESS 2"),
+        (["REFU ESS 2", "REFU ESS"], "REFU ESS 3"),
+    ],
+)
+async def test_suggested_name(hass: HomeAssistant, used: list[str], suggested: str) -> None:
+    """A second ESS is not offered the name of the first."""
+    for title in used:
+        MockConfigEntry(domain=DOMAIN, title=title, data=TCP_DATA).add_to_hass(hass)
+    form = await choose(hass, "tcp")
+    (name,) = (key for key in fields(form) if key == "name")
+    assert name.default() == suggested
 
 
 async def test_reconfigure_keeps_every_entity(

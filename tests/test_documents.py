@@ -2,7 +2,9 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -13,6 +15,7 @@ from custom_components.refu_ess.controls import CONTROLS
 from .generated import DOCS, INTEGRATION, ROOT
 
 ENGLISH = json.loads((INTEGRATION / "translations" / "en.json").read_text())
+ACTIONS = yaml.safe_load((INTEGRATION / "services.yaml").read_text())
 CONTROL_PAGE = (DOCS / "control.md").read_text()
 README_LINES = 150
 
@@ -22,10 +25,55 @@ def test_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= README_LINES
 
 
-@pytest.mark.parametrize("action", yaml.safe_load((INTEGRATION / "services.yaml").read_text()))
+@pytest.mark.parametrize("action", ACTIONS)
 def test_actions_are_described(action: str) -> None:
     """Every action is on the page about control or about alarms."""
     assert f"`{DOMAIN}.{action}`" in CONTROL_PAGE + (DOCS / "alarms.md").read_text()
+
+
+def leaves(declared: dict[str, Any], section: str) -> Iterator[tuple[str, Any]]:
+    """Yield the fields of an action, or the inputs of a blueprint, without the sections that hold them."""
+    for key, value in declared.items():
+        if value and section in value:
+            yield from leaves(value[section], section)
+        else:
+            yield key, value
+
+
+@pytest.mark.parametrize("kind", ["actions", "triggers", "conditions", "blueprints"])
+def test_every_page_is_listed(kind: str) -> None:
+    """The page about automations links to each of them."""
+    for page in (DOCS / kind).glob("*.md"):
+        assert f"({kind}/{page.name})" in (DOCS / "automations.md").read_text()
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_action_has_a_page(action: str) -> None:
+    """It is titled as in the interface, and names each field, the target and what goes wrong."""
+    page = (DOCS / "actions" / f"{action}.md").read_text()
+    assert page.startswith(f"# Action: {ENGLISH['services'][action]['name']}\n")
+    for field in ["target", *(key for key, _ in leaves(ACTIONS[action]["fields"], "fields"))]:
+        assert f"`{field}`" in page
+    assert "**Errors.**" in page
+    assert f"action: {DOMAIN}.{action}" in page
+
+
+def test_no_page_without_an_action() -> None:
+    """A page of an action that no longer exists does not pass."""
+    assert {page.stem for page in (DOCS / "actions").glob("*.md")} == set(ACTIONS)
+
+
+@pytest.mark.parametrize("kind", ["triggers", "conditions"])
+def test_pages_name_the_options(kind: str) -> None:
+    """The page of a trigger or condition is titled as in the interface, and names each option and its choices."""
+    declared = yaml.safe_load((INTEGRATION / f"{kind}.yaml").read_text())
+    for name, content in declared.items():
+        if name.startswith("."):
+            continue
+        page = (DOCS / kind / f"{name}.md").read_text()
+        assert page.startswith(f"# {kind.removesuffix('s').capitalize()}: {ENGLISH[kind][name]['name']}\n")
+        for field in ["target", *content.get("fields", {})]:
+            assert f"`{field}`" in page, (name, field)
 
 
 @pytest.mark.parametrize("platform", CONTROLS)

@@ -205,3 +205,29 @@ async def test_groups_that_are_not_there(
     names = {device.name for device in dr.async_child_entries_for_config_entry(device_registry, loaded.entry_id)}
     assert "Battery group 2" in names
     assert "Battery group 3" not in names
+
+
+async def test_renaming_renames_the_device(
+    hass: HomeAssistant, loaded: MockConfigEntry, device_registry: dr.DeviceRegistry
+) -> None:
+    """A new name of the config entry reaches the device, the entities and the alias without a reload."""
+    coordinator = loaded.runtime_data
+    hass.config_entries.async_update_entry(loaded, title="Barn")
+    await hass.async_block_till_done()
+    device = device_registry.async_get(coordinator.device_id)
+    assert device is not None
+    assert device.name == "Barn"
+    active_power = hass.states.get("sensor.refu_ess_active_power")
+    assert active_power is not None
+    assert active_power.name == "Barn Active power"
+    assert loaded.runtime_data is coordinator
+    assert coordinator.data.values["alias"] == "Barn"
+
+
+async def test_other_changes_of_the_entry_rename_nothing(hass: HomeAssistant, loaded: MockConfigEntry) -> None:
+    """A change that is not the name, and one of another entry, leave the device alone."""
+    with patch.object(loaded.runtime_data, "async_rename") as rename:
+        hass.config_entries.async_update_entry(loaded, options={"min_soc": 20})
+        MockConfigEntry(domain=DOMAIN, title="Other").add_to_hass(hass)
+        await hass.async_block_till_done()
+    assert rename.call_count == 0

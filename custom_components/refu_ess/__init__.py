@@ -1,9 +1,11 @@
 """REFU battery inverter ESS over Modbus. Setting up writes nothing to the device; what is commanded ends with zero."""
 
+from homeassistant.config_entries import SIGNAL_CONFIG_ENTRY_CHANGED, ConfigEntry, ConfigEntryChange
 from homeassistant.const import Platform
-from homeassistant.core import HassJob, HomeAssistant
+from homeassistant.core import HassJob, HomeAssistant, callback
 from homeassistant.exceptions import ConfigEntryError, ConfigEntryNotReady, HomeAssistantError
 from homeassistant.helpers import config_validation as cv, device_registry as dr, entity_registry as er
+from homeassistant.helpers.dispatcher import async_dispatcher_connect
 from homeassistant.helpers.typing import ConfigType
 
 from .alarm_action import async_setup_alarm_action
@@ -61,11 +63,25 @@ async def async_setup_entry(hass: HomeAssistant, entry: RefuEssConfigEntry) -> b
     _remove_absent_controls(hass, entry, coordinator.commander.controller)
     entry.runtime_data = coordinator
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
+    _follow_name(hass, entry)
     coordinator.commander.async_set_ready()
     # Config entries are not unloaded when Home Assistant stops, and a stop listener comes after the links are closed.
     shut_down = HassJob(coordinator.commander.async_shut_down, "REFU ESS: end the lease")
     entry.async_on_unload(hass.async_add_shutdown_job(shut_down))
     return True
+
+
+def _follow_name(hass: HomeAssistant, entry: RefuEssConfigEntry) -> None:
+    """Rename the device with the config entry; an update listener would exclude the options flow's reload."""
+
+    @callback
+    def changed(change: ConfigEntryChange, which: ConfigEntry) -> None:
+        if change is ConfigEntryChange.UPDATED and which is entry:
+            coordinator = entry.runtime_data
+            if entry.title != coordinator.device.site.alias:
+                coordinator.async_rename(entry.title)
+
+    entry.async_on_unload(async_dispatcher_connect(hass, SIGNAL_CONFIG_ENTRY_CHANGED, changed))
 
 
 def _remove_absent_groups(hass: HomeAssistant, entry: RefuEssConfigEntry, installed: int) -> None:

@@ -1,6 +1,7 @@
 """Config flow: asks for the connection, probes the device and reports errors. Nothing is written to it."""
 
 import asyncio
+import itertools
 import socket
 from collections.abc import Mapping
 from typing import Any, cast, override
@@ -192,12 +193,12 @@ class RefuEssConfigFlow(ConfigFlow, domain=DOMAIN):
             else:
                 errors, placeholders = await self._async_probe()
                 if not errors:
-                    return await self.async_step_unusual() if self._has_doubts else self._finish()
+                    return await (self.async_step_unusual() if self._has_doubts else self._async_finish())
         elif self._reconfigured is not None and self._reconfigured.data[CONF_TRANSPORT] == transport:
             suggested = _sectioned(self._reconfigured.data)
         fields = FIELDS[transport]
         if self._reconfigured is None:
-            fields = {vol.Required(CONF_NAME, default=DEFAULT_NAME): TextSelector(), **fields}
+            fields = {vol.Required(CONF_NAME, default=self._unused_name()): TextSelector(), **fields}
         return self.async_show_form(
             step_id=transport,
             data_schema=self.add_suggested_values_to_schema(vol.Schema(fields), suggested),
@@ -208,7 +209,7 @@ class RefuEssConfigFlow(ConfigFlow, domain=DOMAIN):
     async def async_step_unusual(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Ask whether to continue although the readings do not look like those of a REFU ESS."""
         if user_input is not None:
-            return self._finish()
+            return await self._async_finish()
         finding, unknown = cast("Finding", self._finding), "?"
         state = finding.system_state
         doubts = [await self._async_text("selector", f"doubt.options.{doubt}") for doubt in finding.doubts]
@@ -280,10 +281,33 @@ class RefuEssConfigFlow(ConfigFlow, domain=DOMAIN):
             return {"base": translation_key(err)}, {"code": error_code(err)}
         return {}, {}
 
-    def _finish(self) -> ConfigFlowResult:
+    async def _async_finish(self) -> ConfigFlowResult:
         if self._reconfigured is not None:
             return self.async_update_reload_and_abort(self._reconfigured, data=self._data)
-        return self.async_create_entry(title=self._name, data=self._data)
+        return await self.async_step_site()
+
+    async def async_step_site(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Ask for what the device does not say: its battery groups and capacity, and whether it may be controlled."""
+        errors: dict[str, str] = {}
+        placeholders: dict[str, str] = {}
+        if user_input is not None:
+            if (wrong := next(options.refused(user_input, options.SETUP), None)) is None:
+                return self.async_create_entry(
+                    title=self._name, data=self._data, options=options.accepted(user_input, options.SETUP)
+                )
+            errors, placeholders = {"base": wrong.error}, wrong.placeholders
+        return self.async_show_form(
+            step_id="site",
+            data_schema=self.add_suggested_values_to_schema(options.setup_schema(), user_input),
+            errors=errors,
+            description_placeholders=placeholders,
+        )
+
+    def _unused_name(self) -> str:
+        """Return the name to suggest: the default, with a number if another ESS has it."""
+        used = {entry.title for entry in self._async_current_entries()}
+        numbered = (f"{DEFAULT_NAME} {number}" for number in itertools.count(2))
+        return next(name for name in itertools.chain([DEFAULT_NAME], numbered) if name not in used)
 
 
 class RefuEssOptionsFlow(OptionsFlowWithReload):

@@ -8,6 +8,7 @@ from typing import override
 
 from homeassistant.config_entries import ConfigEntry, ConfigEntryState
 from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
+from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.event import async_call_later
 from modbus_connection import ModbusError
 
@@ -141,6 +142,13 @@ class RefuEssCoordinator(PictureCoordinator):
         for name in sorted(self._failed_blocks - failed):
             _LOGGER.info("%s: %s registers are back", self.name, name)
         self._failed_blocks = failed
+
+    @callback
+    def async_rename(self, name: str) -> None:
+        """Follow the name of the config entry, without a reload: that would end a setpoint."""
+        self.device.site = replace(self.device.site, alias=name)
+        dr.async_get(self.hass).async_update_device(self.device_id, name=name)
+        self._async_commanded()
 
     @callback
     def async_change_site(self, option: str, value: int) -> None:

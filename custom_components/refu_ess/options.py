@@ -209,10 +209,12 @@ POLL_INTERVAL = NumberOption(
     range=Range(1, 60, "s"),
     unit="s",
 )
+BATTERY_GROUPS = _of_site("battery_groups", "battery_groups")
+CAPACITY = _of_site("capacity", "capacity", factor=1000, step=0.1, unit="kWh")
 APPARENT_POWER_LIMIT = _of_site("apparent_power_limit", "allowed_apparent", factor=1000, step=0.1, unit="kVA")
 SITE_OPTIONS: tuple[Option, ...] = (
-    _of_site("battery_groups", "battery_groups"),
-    _of_site("capacity", "capacity", factor=1000, step=0.1, unit="kWh"),
+    BATTERY_GROUPS,
+    CAPACITY,
     _of_site("nominal_power", "max_nominal_power", factor=1000, step=0.1, unit="kVA"),
     APPARENT_POWER_LIMIT,
     LayoutOption(
@@ -254,6 +256,8 @@ OPTIONS: tuple[Option, ...] = (
 )
 """Every option, in the order of the form."""
 FORM: tuple[Option, ...] = tuple(option for option in OPTIONS if option.in_form)
+SETUP: tuple[Option, ...] = (BATTERY_GROUPS, CAPACITY, READ_ONLY)
+"""The options that are asked for when an ESS is set up: no default fits every site."""
 
 
 # The form.
@@ -273,6 +277,16 @@ def form_schema() -> vol.Schema:
     return vol.Schema({**fields(None), vol.Required(SECTION_CONTROL): control})
 
 
+def setup_schema() -> vol.Schema:
+    """Return the form of the options that are asked for at setup. It suggests read-only: control is a decision."""
+    return vol.Schema(
+        {
+            vol.Required(option.key, default=True if option is READ_ONLY else option.default): option.selector()
+            for option in SETUP
+        }
+    )
+
+
 def sectioned(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return stored options as the form takes them; a value out of range is left out, so that the default shows."""
     valid = {option.key: options[option.key] for option in FORM if option.key in options and _valid(option, options)}
@@ -286,14 +300,14 @@ def flat(user_input: Mapping[str, Any]) -> dict[str, Any]:
     return {**{key: value for key, value in user_input.items() if key != SECTION_CONTROL}, **control}
 
 
-def refused(answers: Mapping[str, Any]) -> Iterator[Option]:
+def refused(answers: Mapping[str, Any], form: tuple[Option, ...] = FORM) -> Iterator[Option]:
     """Yield the options of the form whose answer is not permitted."""
-    return (option for option in FORM if not _valid(option, answers))
+    return (option for option in form if not _valid(option, answers))
 
 
-def accepted(answers: Mapping[str, Any]) -> dict[str, Any]:
+def accepted(answers: Mapping[str, Any], form: tuple[Option, ...] = FORM) -> dict[str, Any]:
     """Return the answers as they are stored; none of them may be refused."""
-    return {option.key: option.checked(answers[option.key]) for option in FORM}
+    return {option.key: option.checked(answers[option.key]) for option in form}
 
 
 def _valid(option: Option, values: Mapping[str, Any]) -> bool:

@@ -10,13 +10,13 @@ DASHBOARD = "refu-ess"
 
 
 def link(port: int, host: str = "127.0.0.1") -> Answer:
-    """What a person fills into the form of the link."""
+    """Return a user's answers to the form of the connection."""
     return {"host": host, "port": port}
 
 
 def steps(port: int, host: str = "127.0.0.1", transport: str = "tcp") -> list[Answer]:
-    """What a person answers to set up an ESS."""
-    return [{"next_step_id": transport}, link(port, host)]
+    """Return a user's answers to set up an ESS that may be controlled."""
+    return [{"next_step_id": transport}, link(port, host), {"read_only": False}]
 
 
 class Ess:

@@ -125,7 +125,7 @@ def flag(  # noqa: PLR0917 - a table reads best by position
     name: str | None = None,
     depends_on_layout: bool = False,
 ) -> PackedBitField:
-    """Declare the labelled bit `index` (0 is the lowest) of the word at `address`; `name` if its label is unclear."""
+    """Declare the labelled bit `index`, 0 the lowest, of the word at `address`; `name` where the label is unclear."""
     field = bit(address, index)
     FACTS[field] = Bit(
         label=label,
