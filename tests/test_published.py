@@ -15,8 +15,10 @@ from homeassistant import components
 from packaging.requirements import Requirement
 
 from custom_components.refu_ess.describe import DESCRIPTIONS
-from custom_components.refu_ess.ess import ALARMS, EventKind, Failure, Limit, Refusal
+from custom_components.refu_ess.ess import ALARMS, End, EventKind, Failure, Limit, Refusal
+from custom_components.refu_ess.ess.guard import Outcome, Reason as GuardReason
 from custom_components.refu_ess.ess.lease import REFUSES
+from custom_components.refu_ess.ess.recovery import Action as RecoveryAction
 from custom_components.refu_ess.issues import EVERY_ISSUE, ISSUE_LAYOUT
 
 from .first_steps import BY_KEY
