@@ -1,13 +1,10 @@
-"""The integration on real sockets: every transport over both links, and a wire that misbehaves."""
+"""The integration on real sockets: every transport over both links. Faults of the wire are in `chaos`."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from homeassistant.config_entries import ConfigEntryState
-from homeassistant.const import STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
@@ -15,11 +12,10 @@ from custom_components.refu_ess import connection, const
 from custom_components.refu_ess.ess import link
 
 from .helpers import state
-from .simulator import Simulator, carry_out
+from .simulator import Simulator
 
 pytestmark = pytest.mark.usefixtures("socket_enabled")
 
-POWER = "sensor.refu_ess_active_power"
 SOC = "sensor.refu_ess_battery_state_of_charge_soc"
 
 
@@ -53,103 +49,6 @@ async def set_up(hass: HomeAssistant, entry_data: dict[str, Any]) -> MockConfigE
     assert await hass.config_entries.async_setup(entry.entry_id)
     await hass.async_block_till_done()
     return entry
-
-
-@pytest.mark.parametrize("shared", [False, True], ids=["private", "shared"])
-@pytest.mark.parametrize("transport", ["tcp", "rtu_over_tcp", "serial"])
-async def test_every_transport(hass: HomeAssistant, sim: Simulator, transport: str, shared: bool) -> None:
-    """Every transport reads the same over both links, recovers from a lost answer, and writes nothing."""
-    entry = await set_up(hass, data(sim, transport, shared=shared))
-    coordinator = entry.runtime_data
-    assert state(hass, SOC) == "62"
-    assert state(hass, "sensor.refu_ess_battery_discharge_energy") == "100000"
-    sim.behaviour.exception = 4
-    await coordinator.async_refresh()
-    assert state(hass, POWER) == STATE_UNAVAILABLE
-    await sim.heal()
-    await coordinator.async_refresh()
-    assert state(hass, POWER) == "0.0"
-    assert sim.write_log == []
-    assert await hass.config_entries.async_unload(entry.entry_id)
-    assert entry.state is ConfigEntryState.NOT_LOADED
-
-
-@pytest.mark.parametrize("shared", [False, True], ids=["private", "shared"])
-@pytest.mark.parametrize(
-    "fault",
-    [
-        {"do": "silence"},
-        {"do": "delay", "seconds": 3},
-        {"do": "unplug"},
-        {"do": "disturb", "how": "garbage"},
-        {"do": "disturb", "how": "short_frame"},
-        {"do": "disturb", "how": "wrong_unit"},
-        {"do": "disturb", "how": "wrong_transaction"},
-        {"do": "exception", "code": 6},
-    ],
-    ids=lambda one: one.get("how", one["do"]),
-)
-async def test_wire_faults(
-    hass: HomeAssistant, sim: Simulator, shared: bool, fault: dict[str, Any], caplog: pytest.LogCaptureFixture
-) -> None:
-    """Nothing wrong is ever shown, the log has one line, and the first polls after the fault bring the truth."""
-    entry = await set_up(hass, data(sim, "tcp", shared=shared))
-    coordinator = entry.runtime_data
-    await carry_out(sim, fault)
-    for _ in range(2):
-        await coordinator.async_refresh()
-        assert state(hass, SOC) == STATE_UNAVAILABLE
-    told = [one for one in caplog.records if one.levelno >= logging.WARNING and "Executing" not in one.message]
-    assert [one.name for one in told if not one.name.startswith(("homeassistant", "aiohttp", "tmodbus"))] == [
-        "custom_components.refu_ess.coordinator"
-    ]
-    sim.model.soc = 40
-    await carry_out(sim, {"do": "heal"})
-    if fault["do"] == "unplug":
-        await carry_out(sim, {"do": "plug"})
-    for _ in range(10):
-        await asyncio.sleep(0.3)
-        await coordinator.async_refresh()
-        assert state(hass, SOC) in ("40", STATE_UNAVAILABLE)
-        if state(hass, SOC) == "40":
-            break
-    assert state(hass, SOC) == "40"
-    assert state(hass, POWER) == "0.0"
-
-
-@pytest.mark.parametrize("shared", [False, True], ids=["private", "shared"])
-async def test_half_open(hass: HomeAssistant, sim: Simulator, shared: bool) -> None:
-    """A connection that died without a word is replaced."""
-    entry = await set_up(hass, data(sim, "tcp", shared=shared))
-    coordinator = entry.runtime_data
-    await carry_out(sim, {"do": "half_open"})
-    sim.model.soc = 40
-    for _ in range(10):
-        await coordinator.async_refresh()
-        if state(hass, SOC) == "40":
-            break
-    assert state(hass, SOC) == "40"
-    assert coordinator.device.unit.statistics.reconnects >= 1
-
-
-@pytest.mark.parametrize("shared", [False, True], ids=["private", "shared"])
-async def test_dropped_connection_is_not_noticed(hass: HomeAssistant, sim: Simulator, shared: bool) -> None:
-    """A connection that the other side closes between two polls costs none."""
-    entry = await set_up(hass, data(sim, "tcp", shared=shared))
-    coordinator = entry.runtime_data
-    await carry_out(sim, {"do": "drop"})
-    await asyncio.sleep(0.1)
-    sim.model.soc = 40
-    await coordinator.async_refresh()
-    assert state(hass, SOC) == "40"
-
-
-async def test_refused_block(hass: HomeAssistant, sim: Simulator) -> None:
-    """A block that the device does not know leaves the other in place."""
-    await carry_out(sim, {"do": "refuse_block", "from": 0x11A, "to": 0x155})
-    await set_up(hass, data(sim, "tcp", shared=False))
-    assert state(hass, SOC) == STATE_UNAVAILABLE
-    assert state(hass, POWER) == "0.0"
 
 
 async def test_two_entries_share_one_connection(hass: HomeAssistant, sim: Simulator) -> None:

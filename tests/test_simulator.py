@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
-from pymodbus.client import AsyncModbusTcpClient
+from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusIOException
 
 from .registers import (
@@ -258,6 +258,11 @@ async def test_alarms_values_and_unknown_bits(client: AsyncModbusTcpClient, sim:
         {"do": "disturb", "how": "short_frame"},
         {"do": "disturb", "how": "wrong_unit"},
         {"do": "disturb", "how": "wrong_transaction"},
+        {"do": "disturb", "how": "missing_bytes"},
+        {"do": "reset"},
+        {"do": "vanish"},
+        {"do": "lagging"},
+        {"do": "silent_block", "from": 0x100, "to": 0x100},
     ],
     ids=lambda one: one.get("how", one["do"]),
 )
@@ -346,3 +351,87 @@ async def test_what_was_served(client: AsyncModbusTcpClient, sim: Simulator) -> 
     served = [{BATTERY_FAULT_10: 0}, {SYSTEM_ERROR_1: 0x600}, {BATTERY_FAULT_10: 1 << 7}]
     assert await carry_out(sim, {"do": "served"}) == served
     assert sim.model.soc == 9
+
+
+async def test_silent_block_takes_writes(client: AsyncModbusTcpClient, sim: Simulator) -> None:
+    """Registers that cannot be read can be written."""
+    await carry_out(sim, {"do": "silent_block", "from": ACTIVE_SETPOINT, "to": ACTIVE_SETPOINT})
+    await client.write_registers(ACTIVE_SETPOINT, [10])
+    assert sim.model.total_w == 1_000
+
+
+@pytest.mark.parametrize(
+    ("how", "count"), [("too_many_words", 125), ("twice", 25), ("in_pieces", 25), ("garbage_after", 25)]
+)
+async def test_answers_that_can_be_read(client: AsyncModbusTcpClient, sim: Simulator, how: str, count: int) -> None:
+    """Some disturbances leave the words in place, and some bring more of them than were asked for."""
+    await carry_out(sim, {"do": "disturb", "how": how})
+    assert len(await words(client, SYSTEM_STATE, 25)) == count
+
+
+async def test_wrong_function(client: AsyncModbusTcpClient, sim: Simulator) -> None:
+    """A read of input registers is answered as one of holding registers, and the other way round."""
+    await carry_out(sim, {"do": "disturb", "how": "wrong_function"})
+    assert (await client.read_input_registers(SYSTEM_STATE, count=1)).function_code == 3
+    assert (await client.read_holding_registers(WORK_STATE, count=1)).function_code == 4
+
+
+async def test_old_words(client: AsyncModbusTcpClient, sim: Simulator) -> None:
+    """An age brings back what was read then."""
+    await asyncio.sleep(0.3)
+    sim.model.soc = 30
+    await carry_out(sim, {"do": "age", "seconds": 60})
+    assert (await words(client, SOC, 1)) == [62]
+    await carry_out(sim, {"do": "heal"})
+    assert (await words(client, SOC, 1)) == [30]
+
+
+async def test_flood(client: AsyncModbusTcpClient, sim: Simulator) -> None:
+    """Every register reads the same word until it is released."""
+    await carry_out(sim, {"do": "flood", "word": 0xFFFF})
+    assert set(await words(client, SYSTEM_STATE, 25)) == {0xFFFF}
+    assert (await client.read_holding_registers(ACTIVE_SETPOINT, count=1)).registers == [0xFFFF]
+    await carry_out(sim, {"do": "release"})
+    assert (await words(client, SYSTEM_STATE, 1)) == [4]
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+async def test_reboot(client: AsyncModbusTcpClient, sim: Simulator, keeps: bool) -> None:
+    """It is away after the write, which has taken effect, and comes up in Stop with its setpoint lost or kept."""
+    await carry_out(sim, {"do": "reboot", "during": "write", "seconds": 0.3, "keeps": keeps})
+    assert (await words(client, SYSTEM_STATE, 1)) == [4]
+    with pytest.raises(ModbusIOException):
+        await client.write_registers(ACTIVE_SETPOINT, [10])
+    assert sim.write_log[-1].values == (10,)
+    await asyncio.sleep(1)
+    assert not sim.rebooting
+    client.close()
+    assert await client.connect()
+    assert (await words(client, SYSTEM_STATE, 1)) == [0]
+    assert sim.model.total_w == (1_000 if keeps else 0)
+
+
+async def test_serial_line() -> None:
+    """The line of pseudo-terminals can be disturbed, pulled, and put in again at the same path."""
+    async with Simulator(tcp=None, pty=True, speed=0) as sim:
+        assert sim.serial is not None
+        path = sim.serial.client_end
+
+        async def soc() -> list[int]:
+            port = AsyncModbusSerialClient(path, timeout=0.5, retries=0, reconnect_delay=0)
+            assert await port.connect()
+            try:
+                return (await port.read_input_registers(SOC, count=1)).registers
+            finally:
+                port.close()
+
+        assert await soc() == [62]
+        await carry_out(sim, {"do": "disturb", "how": "wrong_checksum"})
+        with pytest.raises(ModbusIOException):
+            await soc()
+        await carry_out(sim, {"do": "heal"})
+        await carry_out(sim, {"do": "unplug"})
+        with pytest.raises(AssertionError):
+            await soc()
+        await carry_out(sim, {"do": "plug"})
+        assert await soc() == [62]
