@@ -17,7 +17,7 @@ from custom_components.refu_ess.logbook import async_describe_events, message
 from .bits import SMOKE
 from .helpers import poll, switch
 
-POWER = "number.refu_ess_active_power_setpoint"
+POWER = "number.refu_ess_power_setpoint"
 COMMANDS = "event.refu_ess_commands"
 
 
@@ -42,7 +42,7 @@ def lines(hass: HomeAssistant) -> list[dict[str, Any]]:
     ("language", "raised", "cleared"),
     [
         ("en", "Alarm raised: Fog (smoke) alarm (Fault)", "Alarm cleared: Fog (smoke) alarm (Fault)"),
-        ("de", "Alarm ausgelöst: Nebel-/Rauchalarm (Störung)", "Alarm beendet: Nebel-/Rauchalarm (Störung)"),
+        ("de", "Alarm ausgelöst: Nebel-/Rauchalarm (Störung)", "Alarm aufgehoben: Nebel-/Rauchalarm (Störung)"),
     ],
 )
 async def test_alarms(
@@ -110,7 +110,7 @@ async def test_commands(
         freezer.tick(1.0)
         async_fire_time_changed(hass)
         await hass.async_block_till_done()
-    assert [(line["message"], line["user"]) for line in lines] == [("Setpoint ended: Duration over", None)]
+    assert [(line["message"], line["user"]) for line in lines] == [("Setpoint ended: Time over", None)]
     assert (COMMANDS, None) in changed
     lines.clear()
     with pytest.raises(Exception, match=r"no error"):

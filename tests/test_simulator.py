@@ -348,7 +348,7 @@ async def test_what_was_served(client: AsyncModbusTcpClient, sim: Simulator) -> 
         sim, {"do": "batch", "commands": [{"do": "alarm", "key": "fog_alarm"}, {"do": "soc", "percent": 9}]}
     )
     await words(client, BATTERY_FAULT_10, 1)
-    served = [{BATTERY_FAULT_10: 0}, {SYSTEM_ERROR_1: 0x600}, {BATTERY_FAULT_10: 1 << 7}]
+    served = [(BATTERY_FAULT_10, (0,)), (SYSTEM_ERROR_1, (0x600,)), (BATTERY_FAULT_10, (1 << 7,))]
     assert await carry_out(sim, {"do": "served"}) == served
     assert sim.model.soc == 9
 

@@ -144,7 +144,7 @@ class Observer:
         """Every value of a channel or bit that the device sent."""
         one = FIELDS[key]
         found = []
-        for address, words in self.sim.answers:
+        for address, words in self.sim.served:
             start = one.address - address
             if start >= 0 and start + one.count <= len(words):
                 found.append(one.decode(list(words[start : start + one.count])))

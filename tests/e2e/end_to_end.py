@@ -403,10 +403,7 @@ class Storm:
         self._calm = {address: word for answer in self._served() for address, word in answer.items()}
 
     def _served(self) -> list[dict[int, int]]:
-        return [
-            {int(address): word for address, word in answer.items()}
-            for answer in self.bench.simulator.control(do="served")
-        ]
+        return [dict(enumerate(words, address)) for address, words in self.bench.simulator.control(do="served")]
 
     def commands(self, *alarms: oracle.Alarm) -> list[Answer]:
         """Return what lets the device have these alarms and no others."""

@@ -4,7 +4,7 @@ import pytest
 from modbus_connection import ServerDeviceFailureError
 from modbus_connection.mock import MockModbusConnection
 
-from custom_components.refu_ess.ess.link import WRITES_REMEMBERED, GuardedUnit, LinkStatistics
+from custom_components.refu_ess.ess.link import WRITES_REMEMBERED, AnswerTimes, GuardedUnit, LinkStatistics
 
 
 async def test_repeats_are_one_write(connection: MockModbusConnection) -> None:
@@ -39,16 +39,15 @@ async def test_a_held_setpoint_pushes_nothing_out(connection: MockModbusConnecti
     assert len(unit.writes) == WRITES_REMEMBERED
 
 
+def summary(*times: float) -> AnswerTimes | None:
+    """Return what is said of these answer times."""
+    statistics = LinkStatistics()
+    statistics.answer_times_s.extend(times)
+    return statistics.answer_times
+
+
 def test_answer_times() -> None:
     """Median, 95 % and longest, and nothing before the first answer."""
-    assert LinkStatistics().answer_times is None
-    statistics = LinkStatistics()
-    statistics.answer_times_s.append(0.5)
-    one = statistics.answer_times
-    assert one is not None
-    assert (one.count, one.median_s, one.percentile_95_s, one.longest_s) == (1, 0.5, 0.5, 0.5)
-    statistics.answer_times_s.clear()
-    statistics.answer_times_s.extend(range(101))
-    many = statistics.answer_times
-    assert many is not None
-    assert (many.count, many.median_s, many.percentile_95_s, many.longest_s) == (101, 50, 95, 100)
+    assert summary() is None
+    assert summary(0.5) == AnswerTimes(count=1, median_s=0.5, percentile_95_s=0.5, longest_s=0.5)
+    assert summary(*range(101)) == AnswerTimes(count=101, median_s=50, percentile_95_s=95, longest_s=100)

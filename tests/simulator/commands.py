@@ -48,7 +48,7 @@ HELP = """\
 {"do": "heal"}                                       mend the wire and the answers
 {"do": "state"}                                      tell what the device does
 {"do": "batch", "commands": [...]}                   carry out several commands between two answers
-{"do": "served"}                                     tell the words of each answer that was a new one (function 4)
+{"do": "served"}                                     tell each answer to a read that was a new one
 {"do": "write_log"}                                  tell every write that arrived
 """
 
@@ -206,7 +206,7 @@ def _write_log(sim: Simulator) -> list[dict[str, Any]]:
     return [asdict(write) for write in sim.write_log]
 
 
-def _served(sim: Simulator) -> list[dict[int, int]]:
+def _served(sim: Simulator) -> list[tuple[int, tuple[int, ...]]]:
     return sim.served
 
 

@@ -105,9 +105,6 @@ class Simulator:
         self.registers = Registers(self.model, None if replay is None else dict(replay.words))
         self.behaviour = Behaviour()
         self.write_log: list[LoggedWrite] = []
-        self.served: list[dict[int, int]] = []
-        """The words of each answer to function 4 that differs from the one before about the same registers."""
-        self._served_last: dict[tuple[int, int], dict[int, int]] = {}
         self.requests = 0
         self.cables = {
             name: Cable(*address, rtu=name == "rtu_over_tcp")
@@ -118,8 +115,9 @@ class Simulator:
         self.speed = speed
         self.serial: SerialCable | None = None
         """The serial line, if it is one of pseudo-terminals."""
-        self.answers: set[tuple[int, tuple[int, ...]]] = set()
-        """Every answer to a read: address of the first word, and the words."""
+        self.served: list[tuple[int, tuple[int, ...]]] = []
+        """Each answer to a read unless it is as the last about the same registers: the first address, and the words."""
+        self._last_served: dict[tuple[int, int], tuple[int, ...]] = {}
         self._serial = serial
         self._pty = pty
         self._down = False
@@ -272,17 +270,12 @@ class Simulator:
         if values is not None:
             return taken
         words = self._words()
-        self.answers.add((address, tuple(words[one] for one in range(address, address + count))))
-        for one in range(address, address + count):
-            registers[one - start] = words[one]
-        if function == READ_INPUT:
-            self._note_served(address, {one: words[one] for one in range(address, address + count)})
+        answer = tuple(words[one] for one in range(address, address + count))
+        if self._last_served.get((address, count)) != answer:
+            self._last_served[address, count] = answer
+            self.served.append((address, answer))
+        registers[address - start : address - start + count] = answer
         return None
-
-    def _note_served(self, address: int, words: dict[int, int]) -> None:
-        if self._served_last.get((address, len(words))) != words:
-            self._served_last[address, len(words)] = words
-            self.served.append(words)
 
     def _refusal(self, function: int, asked: set[int]) -> ExcCodes | None:
         """Return the exception that a request deserves."""
