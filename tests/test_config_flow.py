@@ -79,6 +79,16 @@ async def submit(hass: HomeAssistant, form: ConfigFlowResult, answers: dict[str,
     return result
 
 
+async def test_free_name_is_offered(hass: HomeAssistant) -> None:
+    """Entity ids come from the name: a second ESS is not offered the same one, nor a third."""
+    for offered in ("REFU ESS", "REFU ESS 2", "REFU ESS 3"):
+        form = await choose(hass, "tcp")
+        assert form["data_schema"] is not None
+        (name,) = (marker for marker in form["data_schema"].schema if marker == "name")
+        assert name.default() == offered
+        MockConfigEntry(domain=DOMAIN, title=offered, data=TCP_DATA).add_to_hass(hass)
+
+
 @pytest.mark.usefixtures("link")
 @pytest.mark.parametrize("transport", ["tcp", "rtu_over_tcp"])
 async def test_address(hass: HomeAssistant, unit: MockModbusUnit, transport: str) -> None:

@@ -1,9 +1,11 @@
 """REFU battery inverter ESS over Modbus. Setting up writes nothing to the device; what is commanded ends with zero."""
 
+from homeassistant.config_entries import SIGNAL_CONFIG_ENTRY_CHANGED
 from homeassistant.const import Platform
 from homeassistant.core import HassJob, HomeAssistant
 from homeassistant.exceptions import ConfigEntryError, ConfigEntryNotReady, HomeAssistantError
 from homeassistant.helpers import config_validation as cv, device_registry as dr, entity_registry as er
+from homeassistant.helpers.dispatcher import async_dispatcher_connect
 from homeassistant.helpers.typing import ConfigType
 
 from .alarm_action import async_setup_alarm_action
@@ -57,6 +59,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: RefuEssConfigEntry) -> b
     entry.async_on_unload(coordinator.alarms.async_unfollow)
     registered = dr.async_get(hass).async_get_or_create(config_entry_id=entry.entry_id, **ess_device_info(coordinator))
     coordinator.device_id = registered.id
+    entry.async_on_unload(async_dispatcher_connect(hass, SIGNAL_CONFIG_ENTRY_CHANGED, coordinator.async_entry_changed))
     _remove_absent_groups(hass, entry, device.site.battery_groups)
     _remove_absent_controls(hass, entry, coordinator.commander.controller)
     entry.runtime_data = coordinator

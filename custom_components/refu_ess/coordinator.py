@@ -6,8 +6,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import override
 
-from homeassistant.config_entries import ConfigEntry, ConfigEntryState
+from homeassistant.config_entries import ConfigEntry, ConfigEntryChange, ConfigEntryState
 from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
+from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.event import async_call_later
 from modbus_connection import ModbusError
 
@@ -141,6 +142,16 @@ class RefuEssCoordinator(PictureCoordinator):
         for name in sorted(self._failed_blocks - failed):
             _LOGGER.info("%s: %s registers are back", self.name, name)
         self._failed_blocks = failed
+
+    @callback
+    def async_entry_changed(self, _: ConfigEntryChange, entry: ConfigEntry) -> None:
+        """Take over a new title of the entry without a reload, which would end a setpoint."""
+        if entry.entry_id != self.config_entry.entry_id or entry.title == self.name:
+            return
+        self.name = entry.title
+        self.device.site = replace(self.device.site, alias=entry.title)
+        dr.async_get(self.hass).async_update_device(self.device_id, name=entry.title)
+        self.issues.async_rename()
 
     @callback
     def async_change_site(self, option: str, value: int) -> None:
