@@ -6,7 +6,7 @@ from typing import Any
 from aiohttp.test_utils import TestClient
 from homeassistant.components.repairs import DOMAIN as REPAIRS_DOMAIN
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers import issue_registry as ir
+from homeassistant.helpers import device_registry as dr, issue_registry as ir
 from homeassistant.setup import async_setup_component
 from modbus_connection.mock import MockModbusUnit
 from pytest_homeassistant_custom_component.common import MockConfigEntry
@@ -84,3 +84,25 @@ async def test_issue_goes_with_the_entry(hass: HomeAssistant, loaded: MockConfig
     assert ir.async_get(hass).async_get_issue(DOMAIN, ISSUE)
     await hass.config_entries.async_remove(loaded.entry_id)
     assert ir.async_get(hass).async_get_issue(DOMAIN, ISSUE) is None
+
+
+async def test_renamed_entry(hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit) -> None:
+    """A new title names the device and the issues at once, without a reload, which would end a setpoint."""
+    unit.input[INVERTER_STATUS] = SHIFTED_RUNNING
+    await refresh(loaded, 3)
+    coordinator = loaded.runtime_data
+    devices = dr.async_get(hass)
+    before = devices.async_get(coordinator.device_id)
+    hass.config_entries.async_update_entry(loaded, title="Barn")
+    await hass.async_block_till_done()
+    assert loaded.runtime_data is coordinator
+    device = devices.async_get(coordinator.device_id)
+    assert before is not None
+    assert device is not None
+    assert (before.name, device.name) == ("REFU ESS", "Barn")
+    issue = ir.async_get(hass).async_get_issue(DOMAIN, ISSUE)
+    assert issue is not None
+    assert issue.is_fixable
+    assert issue.translation_placeholders is not None
+    assert issue.translation_placeholders["name"] == "Barn"
+    assert coordinator.device.site.alias == "Barn"

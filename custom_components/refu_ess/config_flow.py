@@ -198,7 +198,7 @@ class RefuEssConfigFlow(ConfigFlow, domain=DOMAIN):
             suggested = _sectioned(self._reconfigured.data)
         fields = FIELDS[transport]
         if self._reconfigured is None:
-            fields = {vol.Required(CONF_NAME, default=self._unused_name()): TextSelector(), **fields}
+            fields = {vol.Required(CONF_NAME, default=self._free_name()): TextSelector(), **fields}
         return self.async_show_form(
             step_id=transport,
             data_schema=self.add_suggested_values_to_schema(vol.Schema(fields), suggested),
@@ -247,6 +247,12 @@ class RefuEssConfigFlow(ConfigFlow, domain=DOMAIN):
             for entry in self._async_current_entries(include_ignore=False)
             if self._reconfigured is None or entry.entry_id != self._reconfigured.entry_id
         )
+
+    def _free_name(self) -> str:
+        """Return the default name, with a number if other entries have it: entity ids come from it."""
+        taken = {entry.title for entry in self._async_current_entries(include_ignore=False)}
+        numbered = (f"{DEFAULT_NAME} {number}" for number in itertools.count(2))
+        return next(name for name in itertools.chain([DEFAULT_NAME], numbered) if name not in taken)
 
     def _should_share(self) -> bool:
         """Return whether to offer the shared connection, once: another entry holds one to the same endpoint."""
@@ -302,12 +308,6 @@ class RefuEssConfigFlow(ConfigFlow, domain=DOMAIN):
             errors=errors,
             description_placeholders=placeholders,
         )
-
-    def _unused_name(self) -> str:
-        """Return the name to suggest: the default, with a number if another ESS has it."""
-        used = {entry.title for entry in self._async_current_entries()}
-        numbered = (f"{DEFAULT_NAME} {number}" for number in itertools.count(2))
-        return next(name for name in itertools.chain([DEFAULT_NAME], numbered) if name not in used)
 
 
 class RefuEssOptionsFlow(OptionsFlowWithReload):

@@ -148,6 +148,7 @@ class RefuEssCoordinator(PictureCoordinator):
         """Follow the name of the config entry, without a reload: that would end a setpoint."""
         self.device.site = replace(self.device.site, alias=name)
         dr.async_get(self.hass).async_update_device(self.device_id, name=name)
+        self.issues.async_rename()
         self._async_commanded()
 
     @callback

@@ -139,6 +139,24 @@ class Issues:
             translation_placeholders={"name": self._entry.title, **details},
         )
 
+    @callback
+    def async_rename(self) -> None:
+        """Show the issues under the present title of the entry."""
+        for kind in EVERY_ISSUE:
+            issue = ir.async_get(self._hass).async_get_issue(DOMAIN, issue_id(kind, self._entry))
+            if issue is not None and issue.active and issue.severity is not None:
+                ir.async_create_issue(
+                    self._hass,
+                    DOMAIN,
+                    issue.issue_id,
+                    data=issue.data,
+                    is_fixable=bool(issue.is_fixable),
+                    is_persistent=issue.is_persistent,
+                    severity=issue.severity,
+                    translation_key=issue.translation_key or kind,
+                    translation_placeholders={**(issue.translation_placeholders or {}), "name": self._entry.title},
+                )
+
 
 def _text(value: object) -> str:
     if value is None:

@@ -7,7 +7,7 @@ from modbus_connection.mock import MockModbusUnit
 from custom_components.refu_ess.ess import RefuEss
 from custom_components.refu_ess.ess.link import STRAY_S, GuardedUnit
 
-from .conftest import Clock
+from .clock import Clock
 
 LATE = ModbusTimeoutError("late")
 GARBLED = ModbusError("cannot be decoded")
