@@ -129,7 +129,8 @@ async def test_store_data(
     await _let_time_go_by(hass, freezer, 11)
 
     async def act(service: str, **data: Any) -> None:
-        await hass.services.async_call(*service.split("."), data, blocking=True)
+        domain, _, name = service.partition(".")
+        await hass.services.async_call(domain, name, data, blocking=True)
 
     entities = er.async_get(hass)
     protection = entities.async_get_entity_id("switch", DOMAIN, f"{entry.entry_id}_soc_protection")

@@ -212,8 +212,10 @@ async def test_upgrade_keeps_the_registries(hass: HomeAssistant, storage: Path, 
         platform, unique_id = known.split()
         if f"{platform} {unique_id.removeprefix(f'{ENTRY_ID}_')}" not in gone:
             assert entities.async_get_entity_id(platform, DOMAIN, unique_id) is not None, known
-    found = [*dr.async_entries_for_config_entry(devices, ENTRY_ID)]
-    found += dr.async_child_entries_for_config_entry(devices, ENTRY_ID)
+    found = (
+        *dr.async_entries_for_config_entry(devices, ENTRY_ID),
+        *dr.async_child_entries_for_config_entry(devices, ENTRY_ID),
+    )
     names = {device.id: (device.name_by_user, device.area_id) for device in found}
     content = stored(STORED / release, f"{DEVICES}.json")
     before = {
@@ -243,7 +245,11 @@ async def test_upgrade_keeps_the_alarms(hass: HomeAssistant, storage: Path, rele
 
 @pytest.mark.usefixtures("link")
 async def test_first_release_by_phases(
-    hass: HomeAssistant, storage: Path, unit: MockModbusUnit, written: list[object], freezer: FrozenDateTimeFactory
+    hass: HomeAssistant,
+    storage: Path,
+    unit: MockModbusUnit,
+    written: list[tuple[int, list[int]]],
+    freezer: FrozenDateTimeFactory,
 ) -> None:
     """The first release recorded totals also for setpoints of each phase: what the phases hold is reported."""
     put(storage, "0.1.0")
@@ -255,7 +261,7 @@ async def test_first_release_by_phases(
     unit.holding.update({0x203: 0, 0x204: 66, 0x205: 66, 0x206: 66})
     await start(hass)
     await seconds(hass, freezer, 30)
-    assert {address for address, _ in written} <= {0x203, 0x207}  # type: ignore[misc]
+    assert {address for address, _ in written} <= {0x203, 0x207}
     issue = ir.async_get(hass).async_get_issue(DOMAIN, f"holds_power_{ENTRY_ID}")
     assert issue is not None
     assert issue.translation_placeholders is not None

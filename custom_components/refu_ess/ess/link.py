@@ -3,10 +3,11 @@
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from statistics import median, quantiles
+from typing import Any
 
 from modbus_connection import ModbusError, ModbusTimeoutError, ModbusUnit
 
@@ -79,6 +80,8 @@ class GuardedUnit:
         self._unit = unit
         self._clock = clock
         self._was_connected = False
+        self._left: set[asyncio.Task[list[int]]] = set()
+        """Reads past their deadline that wait for the link to open, or for that to fail."""
         self.statistics = LinkStatistics()
 
     @property
@@ -88,11 +91,11 @@ class GuardedUnit:
 
     async def read_input_registers(self, address: int, count: int) -> list[int]:
         """Read with function 4."""
-        return _complete(count, await self._request(self._unit.read_input_registers, address, count))
+        return _complete(count, await self._request(self._read, self._unit.read_input_registers, address, count))
 
     async def read_holding_registers(self, address: int, count: int) -> list[int]:
         """Read with function 3."""
-        return _complete(count, await self._request(self._unit.read_holding_registers, address, count))
+        return _complete(count, await self._request(self._read, self._unit.read_holding_registers, address, count))
 
     async def write_registers(self, address: int, values: list[int]) -> None:
         """Write with function 16, also one register, and remember it."""
@@ -117,6 +120,27 @@ class GuardedUnit:
     async def disconnect(self) -> None:
         """Drop the link, so that the next request opens a new one."""
         await self._unit.disconnect()
+
+    async def _read(
+        self, read: Callable[[int, int], Coroutine[Any, Any, list[int]]], address: int, count: int
+    ) -> list[int]:
+        """Read, and past the deadline let a read that waits for the link to open end by itself.
+
+        If it were cancelled, asyncio would log the failure to open the link as one that nobody handles, at every poll.
+        A write is cancelled: it must not arrive late.
+        """
+        if self._unit.connected:
+            return await read(address, count)
+        task = asyncio.create_task(read(address, count))
+        self._left.add(task)
+        task.add_done_callback(self._end)
+        await asyncio.wait((task,))
+        return task.result()
+
+    def _end(self, task: asyncio.Task[list[int]]) -> None:
+        self._left.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody may be waiting for it any longer
 
     async def _request[**P, T](self, send: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         self.statistics.requests += 1
