@@ -2,19 +2,21 @@
 
 import asyncio
 import logging
+import socket
 import warnings
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from modbus_connection import ModbusError, ModbusSerialParams, ModbusTcpParams
+from modbus_connection import ModbusError, ModbusSerialParams, ModbusTcpParams, ModbusTimeoutError
 from modbus_connection.pymodbus import ModbusConnection
+from modbus_connection.tmodbus import ModbusConnection as SharedConnection
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
 from pymodbus.logging import Log
 
 from custom_components.refu_ess.connection import guard_link, modbus_params
-from custom_components.refu_ess.ess import GuardLink
+from custom_components.refu_ess.ess import GuardLink, link as link_module
 from custom_components.refu_ess.ess.link import GuardedUnit
 
 from .conftest import HOST, TCP_DATA
@@ -174,3 +176,25 @@ async def test_refused_connections_of_others_are_logged(caplog: pytest.LogCaptur
     await ours(port, 2)
     assert await connect() is False
     assert [line.split(" [")[0] for line in lines(caplog)] == ["Failed to connect"]
+
+
+@pytest.mark.usefixtures("socket_enabled")
+async def test_a_link_that_does_not_open_is_no_line_of_asyncio(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that swallows attempts to connect for longer than our deadline is told by our errors only."""
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    monkeypatch.setattr(link_module, "DEADLINE_SECONDS", 0.1)
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        port = deaf.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):  # now the queue of the listener is full
+            shared = SharedConnection(ModbusTcpParams(host="127.0.0.1", port=port), timeout=0.4)
+            unit = GuardedUnit(shared.for_unit(1))
+            for _ in range(2):
+                with pytest.raises(ModbusTimeoutError):
+                    await unit.read_input_registers(0x100, 1)
+            await asyncio.sleep(0.6)
+            await shared.close()
+    assert told == []
+    assert unit.statistics.errors == {"ModbusTimeoutError": 2}

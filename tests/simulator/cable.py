@@ -179,7 +179,12 @@ class Cable(Wire):
         link = asyncio.current_task()
         assert link is not None
         self._links.add(link)
-        device_reader, device_writer = await asyncio.open_connection("127.0.0.1", self._device_port)
+        try:
+            device_reader, device_writer = await asyncio.open_connection("127.0.0.1", self._device_port)
+        except OSError:  # nothing is there
+            self._links.discard(link)
+            writer.transport.abort()
+            return
         back = asyncio.create_task(self._answers(link, device_reader, writer))
         try:
             while request := await reader.read(1024):

@@ -3,12 +3,15 @@
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from statistics import median, quantiles
+from typing import Any
 
 from modbus_connection import ModbusError, ModbusExceptionError, ModbusProtocolError, ModbusTimeoutError, ModbusUnit
+
+type Read = Callable[[int, int], Coroutine[Any, Any, list[int]]]
 
 DEADLINE_SECONDS = 5.0
 """Longer than the timeout of a private link. A shared link repeats a request for a minute while the device is busy."""
@@ -91,6 +94,8 @@ class GuardedUnit:
         self._strays: dict[tuple[int, int], float] = {}
         """Reads without a good answer, by address and count: when each was last asked for."""
         self._was_connected = False
+        self._left: set[asyncio.Task[list[int]]] = set()
+        """Reads past their deadline that wait for the link to open, or for that to fail."""
         self.statistics = LinkStatistics()
 
     @property
@@ -106,14 +111,14 @@ class GuardedUnit:
         """Read with function 3. Raises as `read_input_registers`."""
         return await self._read(self._unit.read_holding_registers, address, count)
 
-    async def _read(self, send: Callable[[int, int], Awaitable[list[int]]], address: int, count: int) -> list[int]:
+    async def _read(self, read: Read, address: int, count: int) -> list[int]:
         now, asked = self._clock(), (address, count)
         self._strays = {one: at for one, at in self._strays.items() if now - at < STRAY_S}
         alike = any(length == count and first != address for first, length in self._strays)
         if alike and not self._numbered:
             raise ModbusProtocolError("an answer of this length to another request may still be under way")
         try:
-            words = _complete(count, await self._request(send, address, count))
+            words = _complete(count, await self._request(self._read_to_the_end, read, address, count))
         except ModbusError as err:
             if is_unheard(err):
                 self._strays[asked] = now
@@ -145,6 +150,25 @@ class GuardedUnit:
     async def disconnect(self) -> None:
         """Drop the link, so that the next request opens a new one."""
         await self._unit.disconnect()
+
+    async def _read_to_the_end(self, read: Read, address: int, count: int) -> list[int]:
+        """Read, and past the deadline let a read that waits for the link to open end by itself.
+
+        If it were cancelled, asyncio would log the failure to open the link as one that nobody handles, at every poll.
+        A write is cancelled: it must not arrive late.
+        """
+        if self._unit.connected:
+            return await read(address, count)
+        task = asyncio.create_task(read(address, count))
+        self._left.add(task)
+        task.add_done_callback(self._end)
+        await asyncio.wait((task,))
+        return task.result()
+
+    def _end(self, task: asyncio.Task[list[int]]) -> None:
+        self._left.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody may be waiting for it any longer
 
     async def _request[**P, T](self, send: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         self.statistics.requests += 1
