@@ -53,7 +53,7 @@ SCRIPT = _script()
 
 
 def printed(*arguments: str) -> str:
-    """What the script prints."""
+    """Return the script's output."""
     texts: list[str] = []
     SCRIPT.main(list(arguments), texts.append)
     return "".join(texts)

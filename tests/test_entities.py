@@ -38,7 +38,7 @@ ENABLED_BY_DEFAULT = {
     Platform.SENSOR: 40,
     Platform.SWITCH: 2,
 }
-"""What an owner meets on the first day; a change here is made on purpose."""
+"""Number of entities enabled by default; change it only on purpose."""
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ async def test_control_entities(
     platform: str,
     registers: str,
 ) -> None:
-    """What commands the device is as it was to the last attribute."""
+    """Control entities match their snapshots to the last attribute."""
     entry.add_to_hass(hass)
     hass.config_entries.async_update_entry(entry, options={"setpoint_registers": registers})
     assert await hass.config_entries.async_setup(entry.entry_id)
@@ -255,7 +255,7 @@ async def test_number_out_of_range(hass: HomeAssistant, loaded: MockConfigEntry)
 
 
 def test_severities_have_their_class() -> None:
-    """What can be an alarm is a problem, and information is not."""
+    """Alarm bits have the class problem, informative bits do not."""
     for description in BITS:
         assert isinstance(description, RefuEssBinarySensorDescription)
         assert description.entry is not None

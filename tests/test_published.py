@@ -1,4 +1,4 @@
-"""What is published: the generated parts are fresh, the translations complete, the manifests in step."""
+"""Published files: generated parts are fresh, translations complete, manifests consistent."""
 
 import json
 import re
@@ -46,7 +46,7 @@ def test_generated_parts_are_fresh(path: Path, pytestconfig: pytest.Config) -> N
 
 @pytest.mark.parametrize("path", LANGUAGES, ids=lambda path: path.stem)
 def test_languages_say_the_same(path: Path) -> None:
-    """Every language has every text, with the same placeholders."""
+    """Every translation has every key, with the same placeholders."""
     found = dict(strings(load(path)))
     assert found.keys() == ENGLISH.keys()
     for place, text in found.items():
@@ -55,7 +55,7 @@ def test_languages_say_the_same(path: Path) -> None:
 
 
 def test_german_is_there() -> None:
-    """The interface speaks German beside English."""
+    """The interface is in German as well as in English."""
     assert [path.stem for path in LANGUAGES] == ["de", "en"]
 
 
@@ -88,7 +88,7 @@ def test_manifest() -> None:
 
 
 def test_minimum_version() -> None:
-    """HACS and the tests speak of the same Home Assistant."""
+    """hacs.json and the tests name the same minimum version."""
     assert load(ROOT / "hacs.json")["homeassistant"] == "2026.10.0"
 
 

@@ -10,17 +10,17 @@ FAULTS = ("garbage", "short_frame", "wrong_unit", "wrong_transaction")
 
 WRITE_ONE, WRITE_MANY = 6, 16
 VALUES_AT = {WRITE_ONE: 3, WRITE_MANY: 6}
-"""Where the values begin in a request, after its function code."""
+"""Offset of the values in a request, after its function code."""
 
 
 def _writes_zero(request: bytes) -> bool:
-    """Whether a request without its header writes zeros only."""
+    """Return whether a request without its header writes zeros only."""
     return request[0] in VALUES_AT and not any(request[VALUES_AT[request[0]] :])
 
 
 @dataclass
 class Faults:
-    """What is wrong with the wire now."""
+    """The present faults of the wire."""
 
     delay: float = 0.0
     """Seconds by which each answer is late."""
@@ -31,9 +31,9 @@ class Faults:
     disturb: str | None = None
     """One of `FAULTS`: what happens to each answer."""
     lose: int = 0
-    """How many requests get lost from the next write of zero on; Modbus TCP only."""
+    """Number of requests lost from the next write of zero on; Modbus TCP only."""
     clients: int | None = None
-    """How many clients a gateway accepts at a time; it closes the connections of others at once."""
+    """Number of clients that the gateway accepts; connections of others are closed immediately."""
 
 
 class Cable:
@@ -79,7 +79,7 @@ class Cable:
         self._losing = False
 
     def _loses(self, request: bytes) -> bool:
-        """Whether this request gets lost."""
+        """Return whether this request gets lost."""
         self._losing = self.faults.lose > 0 and (self._losing or _writes_zero(request[MBAP_HEADER:]))
         self.faults.lose -= self._losing
         return self._losing

@@ -1,4 +1,4 @@
-"""What can be done to the simulated ESS while it runs: JSON objects from a control port or a scenario file."""
+"""Commands to the running simulated ESS: JSON objects from a control port or a scenario file."""
 
 import asyncio
 import json
@@ -36,9 +36,9 @@ HELP = """\
 {"do": "writes", "how": "refused"}                   or ignored, done
 {"do": "second_master", "watts": 5000}               another system writes the setpoint all the time
 {"do": "unplug"}, {"do": "plug"}                     pull the cable, put it in again
-{"do": "heal"}                                       mend the wire and the answers
-{"do": "state"}                                      tell what the device does
-{"do": "write_log"}                                  tell every write that arrived
+{"do": "heal"}                                       clear all faults of wire and answers
+{"do": "state"}                                      print the device state
+{"do": "write_log"}                                  print all writes received
 """
 
 
