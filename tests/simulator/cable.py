@@ -24,7 +24,7 @@ BACKLOG_FILLERS = 3
 
 @dataclass
 class Faults:
-    """What is wrong with the wire now."""
+    """The present faults of the wire."""
 
     delay: float = 0.0
     """Seconds by which each answer is late."""
@@ -41,7 +41,7 @@ class Faults:
     lose: int = 0
     """How many requests get lost from the next write of zero on."""
     clients: int | None = None
-    """How many clients a gateway accepts at a time; it closes the connections of others at once."""
+    """Number of clients that the gateway accepts; connections of others are closed immediately."""
 
 
 class Wire(ABC):

@@ -1,4 +1,4 @@
-"""What can be done to the simulated ESS while it runs: JSON objects from a control port or a scenario file."""
+"""Commands to the running simulated ESS: JSON objects from a control port or a scenario file."""
 
 import asyncio
 import json
