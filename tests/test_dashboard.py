@@ -211,7 +211,7 @@ async def test_every_active_alarm_is_listed(
     freezer.tick(timedelta(hours=1))
     (content,) = (card["content"] for card in cards(yaml.safe_load(printed())) if card.get("type") == "markdown")
     assert Template(content, hass).async_render() == (
-        "- **Fog (smoke) alarm**, since 2100-01-10 11:00\n- **CAN lost, group 3**, since 2100-01-10 11:00"
+        "**Fog (smoke) alarm**<br>since 2100-01-10 11:00\n\n**CAN lost, group 3**<br>since 2100-01-10 11:00"
     )
 
 

@@ -77,7 +77,15 @@ class Browser:
 
 
 @contextmanager
-def browser(ha: HomeAssistant, *, language: str = "en", width: int = 1400, height: int = 2400) -> Iterator[Browser]:
+def browser(
+    ha: HomeAssistant,
+    *,
+    language: str = "en",
+    width: int = 1400,
+    height: int = 2400,
+    dark: bool = False,
+    scale: float = 1,
+) -> Iterator[Browser]:
     """A window that is signed in, and a picture of it if something fails."""
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(
@@ -90,7 +98,12 @@ def browser(ha: HomeAssistant, *, language: str = "en", width: int = 1400, heigh
                 "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
             ],
         )
-        page = chromium.new_page(viewport={"width": width, "height": height}, locale=language)
+        page = chromium.new_page(
+            viewport={"width": width, "height": height},
+            locale=language,
+            color_scheme="dark" if dark else "light",
+            device_scale_factor=scale,
+        )
         page.set_default_timeout(TIMEOUT_MS)
         window = Browser(ha, page)
         try:
