@@ -71,6 +71,23 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("homeassistant.components.modbus.modbus.PRIMARY_RECONNECT_DELAY", 0.2)
 
 
+@pytest.fixture(autouse=True)
+async def _unheard(hass: HomeAssistant) -> None:
+    """Let nobody hear of a link that fails to open after the way out has given up on it.
+
+    The zero is cancelled then, so that it cannot arrive late, and asyncio reports what it waited for.
+    """
+    loop = asyncio.get_running_loop()
+    told = loop.get_exception_handler()
+    assert told is not None
+
+    def tell(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if "in shielded future" not in context["message"] or not isinstance(context.get("exception"), ModbusError):
+            told(loop, context)
+
+    loop.set_exception_handler(tell)
+
+
 @pytest.fixture
 def neighbour(hass: HomeAssistant) -> Iterator[Neighbour]:
     """The other integration, installed."""
