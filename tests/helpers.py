@@ -1,4 +1,4 @@
-"""What tests in a Home Assistant do again and again: let it poll, look at a state, read its log and its forms."""
+"""Helpers of tests in Home Assistant: polling, states, the log, forms."""
 
 import logging
 from datetime import timedelta
@@ -30,7 +30,7 @@ def state(hass: HomeAssistant, entity_id: str) -> str:
 
 
 def own_lines(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
-    """Return what the integration logged for a person to read."""
+    """Return the integration's log lines for users."""
     return [one for one in caplog.records if one.name.startswith("custom_components") and one.levelno >= logging.INFO]
 
 

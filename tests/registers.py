@@ -59,9 +59,9 @@ REACTIVE_SETPOINT = 0x207
 REACTIVE_SETPOINT_L1 = 0x208
 
 STATUS_BLOCK, BATTERY_BLOCK = SYSTEM_STATE, PCS_ALLOWED_CHARGE
-"""Where the two blocks of input registers begin."""
+"""First addresses of the two blocks of input registers."""
 SETTING_BLOCKS = [WORK_STATE, ACTIVE_SETPOINT, REACTIVE_SETPOINT, ACTIVE_SETPOINT_L1, REACTIVE_SETPOINT_L1]
-"""Where the requests for holding registers begin, in their order."""
+"""First addresses of the requests for holding registers, in their order."""
 STATUS_ADDRESSES, BATTERY_ADDRESSES = range(0x100, 0x119), range(0x11A, 0x156)
 FIRST_SETTING = WORK_STATE
 INIT, STANDBY, RUNNING, FAULT = 1, 3, 4, 5

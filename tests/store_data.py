@@ -33,7 +33,7 @@ OPTIONS = {
     "apparent_power_limit": 80,
     "control": {"start_delay": 0, "ramp_rate": 100, "ignore_stop_request": False},
 }
-"""What a user changes in the options; the rest has its default."""
+"""The options that a user changes; the rest have their defaults."""
 ENTRY_ID = "01STORED0DATA0REFU0ESS0000"
 KEPT_ENTITIES = (
     "soc",

@@ -92,7 +92,7 @@ async def _utc(hass: HomeAssistant, freezer: FrozenDateTimeFactory) -> None:
 
 @pytest.fixture
 def commands(hass: HomeAssistant) -> list[dict[str, Any]]:
-    """What `set_power` is asked for, where there is no ESS behind it."""
+    """Collect the calls of `set_power`, without an ESS."""
     calls: list[dict[str, Any]] = []
 
     @callback
@@ -301,7 +301,7 @@ async def test_nothing_is_commanded_on_bad_readings(
     value: str,
     unit: str | None,
 ) -> None:
-    """What is not known leads to no command and to no error; as soon as it is known there is one."""
+    """Unknown readings lead to no command and no error; the command follows as soon as they are known."""
     site(hass, 150, 35)
     show(hass, entity, value, unit)
     await automate(name)
@@ -374,7 +374,7 @@ async def test_guard_limit_is_the_higher_of_contract_and_peak(
     unit: str | None,
     expected: list[float],
 ) -> None:
-    """What has been billed anyway is free; a peak whose unit is unknown does not count."""
+    """A peak that has been billed anyway is free; one of an unknown unit does not count."""
     site(hass, 100)
     show(hass, QUARTER, "unavailable", "kWh")
     show(hass, PEAK, peak, unit)
@@ -822,7 +822,7 @@ async def test_reserve_warning(
 
 
 class Ess:
-    """An ESS's alarms as its entities tell them."""
+    """An ESS's alarms as its entities show them."""
 
     def __init__(self, hass: HomeAssistant, freezer: FrozenDateTimeFactory) -> None:
         """Begin without alarms."""
@@ -1029,7 +1029,7 @@ async def test_alarms_of_the_device(
     loaded: MockConfigEntry,
     unit: MockModbusUnit,
 ) -> None:
-    """Its bits become messages in the alarms' own words; a lost link neither raises nor clears one."""
+    """Its bits become messages with the alarms' names; a lost link neither raises nor clears one."""
     await automate(
         "alarm_notification",
         alarms="event.refu_ess_alarms",

@@ -127,7 +127,7 @@ async def test_serial(hass: HomeAssistant, connection: Any, unit: MockModbusUnit
 async def test_device_errors_and_recovery(
     hass: HomeAssistant, unit: MockModbusUnit, error: Exception, key: str
 ) -> None:
-    """Each failure of the device has its own words, and the form can be sent again."""
+    """Each failure of the device has its own text, and the form can be submitted again."""
     unit.fail_requests(error)
     form = await submit(hass, await choose(hass, "tcp"), TCP_FORM)
     assert form["type"] is FlowResultType.FORM
@@ -150,7 +150,7 @@ async def test_device_errors_and_recovery(
 async def test_connection_errors_and_recovery(
     hass: HomeAssistant, unit: MockModbusUnit, outcome: Any, key: str
 ) -> None:
-    """Why there is no connection is found out and told."""
+    """The reason for a failed connection is found and shown."""
     unit.fail_requests(ModbusConnectionError("could not connect"))
     form = await choose(hass, "tcp")
     with patch("asyncio.open_connection", AsyncMock(side_effect=[outcome])):
@@ -163,7 +163,7 @@ async def test_connection_errors_and_recovery(
 @pytest.mark.usefixtures("link")
 @pytest.mark.parametrize("error", [ModbusConnectionError("could not open serial port"), ValueError("no such framing")])
 async def test_serial_port_cannot_be_opened(hass: HomeAssistant, connection: Any, error: Exception) -> None:
-    """A serial port that cannot be opened is told as such, without asking the network."""
+    """A serial port that cannot be opened is reported as such, without trying the network."""
     connection.for_unit(3).fail_requests(error)
     form = await submit(hass, await choose(hass, "serial"), SERIAL_FORM)
     assert form["errors"] == {"base": "serial_port"}
@@ -171,7 +171,7 @@ async def test_serial_port_cannot_be_opened(hass: HomeAssistant, connection: Any
 
 @pytest.mark.usefixtures("link")
 async def test_not_a_refu_ess(hass: HomeAssistant, unit: MockModbusUnit) -> None:
-    """What does not look like a REFU ESS is shown, and added only after a second yes."""
+    """A device that does not look like a REFU ESS is described, and added only after a second confirmation."""
     unit.input.clear()
     form = await submit(hass, await choose(hass, "tcp"), TCP_FORM)
     assert form["step_id"] == "unusual"
@@ -275,7 +275,7 @@ async def test_shared_connection(hass: HomeAssistant, unit: MockModbusUnit, conn
 
 
 async def test_shared_connection_in_use(hass: HomeAssistant) -> None:
-    """Other link settings on the shared connection are told as such."""
+    """Other link settings on the shared connection are reported as such."""
     shared = TCP_FORM | {"connection": {"unit_id": 1, "share_connection": True}}
     with patch(
         "custom_components.refu_ess.connection.async_get_temporary_unit", side_effect=HomeAssistantError("in use")
@@ -286,7 +286,7 @@ async def test_shared_connection_in_use(hass: HomeAssistant) -> None:
 
 @pytest.mark.usefixtures("link", "unit")
 async def test_sharing_is_offered_once(hass: HomeAssistant) -> None:
-    """Where another entry holds the endpoint the box comes back ticked; unticking it is respected."""
+    """If another entry holds the endpoint, the box comes back ticked; unticking it is respected."""
     info = ModbusConnectionInfo(endpoint=("tcp", HOST, 502), connected=True, units={"other": [5]})
     with patch("custom_components.refu_ess.connection.async_get_connection_info", return_value=[info]):
         form = await submit(hass, await choose(hass, "tcp"), TCP_FORM)

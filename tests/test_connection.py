@@ -32,13 +32,13 @@ SERIAL_DATA = {
 
 
 def link(params: ModbusTcpParams | ModbusSerialParams, unit_id: int) -> GuardLink:
-    """The link that a guard is told."""
+    """Return the link that a guard gets."""
     return GuardLink(params=params, unit_id=unit_id, timeout_s=2.0)
 
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_guard_has_a_link_of_its_own(shared: bool) -> None:
-    """A guard process is told a private link, whatever link Home Assistant uses."""
+    """A guard process gets a private link, whatever link Home Assistant uses."""
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
         rtu = ModbusTcpParams(host=HOST, port=502, framer="rtu")
     assert guard_link(TCP_DATA | {"share_connection": shared}) == link(ModbusTcpParams(host=HOST, port=502), 1)
@@ -58,7 +58,7 @@ class Wrong:
     """A server that leaves requests without an answer, or answers with another transaction id."""
 
     def __init__(self) -> None:
-        """Be silent at first."""
+        """Start silent."""
         self.silent = True
         self.port = 0
 

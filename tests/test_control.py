@@ -52,7 +52,7 @@ ZERO = [(ACTIVE_SETPOINT, [0]), (REACTIVE_SETPOINT, [0])]
 
 @pytest.fixture
 def written(unit: MockModbusUnit) -> Written:
-    """What is written to the device."""
+    """Collect the writes to the device."""
     found: Written = []
     unit.on_write(lambda event: found.append((event.address, [int(value) for value in event.values])))
     return found
@@ -251,7 +251,7 @@ async def test_values_out_of_range(hass: HomeAssistant, written: Written, data: 
 async def test_refused_aloud(
     hass: HomeAssistant, ready: MockConfigEntry, unit: MockModbusUnit, written: Written
 ) -> None:
-    """A system that does not run refuses with a reason a person can read."""
+    """A system that does not run refuses with a readable reason."""
     unit.input[SYSTEM_STATE] = 3
     await ready.runtime_data.async_refresh()
     with pytest.raises(ServiceValidationError) as refused:
@@ -379,7 +379,7 @@ async def test_setpoint_that_is_not_ours_is_left_alone_at_the_start(
     freezer: FrozenDateTimeFactory,
     broken: bool,
 ) -> None:
-    """What an earlier run never sent is not touched; an issue reports it, and a user can write zero."""
+    """A setpoint that no earlier run sent is left alone; an issue reports it, and the user can write zero."""
     stored(hass_storage, -20_000, 0)
     if broken:
         hass_storage[f"{DOMAIN}.refu"]["data"]["zero"] = {"lower": "x"}
@@ -534,7 +534,7 @@ async def test_release_button(hass: HomeAssistant, written: Written) -> None:
 
 
 async def test_switches_survive_a_reload(hass: HomeAssistant, ready: MockConfigEntry) -> None:
-    """Protection and recovery are off at first, and stay as they were switched."""
+    """Protection and recovery are off by default and keep their state."""
     switches = ("switch.refu_ess_soc_protection", "switch.refu_ess_automatic_fault_recovery")
     for switch in switches:
         assert state(hass, switch) == STATE_OFF
@@ -770,7 +770,7 @@ async def test_every_event_of_a_start_is_shown(
 async def test_guard_that_took_over_at_the_end_is_left_to_the_next_start(
     hass: HomeAssistant, ready: MockConfigEntry, tmp_path: Path
 ) -> None:
-    """Once the entry is unloaded nobody would see the event, so its file stays."""
+    """Once the entry is unloaded no listener would see the event, so its file stays."""
     guard = ready.runtime_data.commander.controller.guard
     report = GuardReport(reason=Reason.CLOSED, outcome=Outcome.ZERO_WRITTEN, at=1.0, tries=1, seconds=0.5)
     with patch("custom_components.refu_ess.guarding.report_path", return_value=tmp_path / "guard"):
@@ -784,7 +784,7 @@ async def test_guard_that_took_over_at_the_end_is_left_to_the_next_start(
 async def test_guard_that_acted_meanwhile_ends_the_setpoint(
     hass: HomeAssistant, ready: MockConfigEntry, freezer: FrozenDateTimeFactory, written: Written
 ) -> None:
-    """What it did while Home Assistant hung is reported, zero is written, and the next command works."""
+    """The guard's act while Home Assistant hung is reported, zero is written, and the next command works."""
     guard = ready.runtime_data.commander.controller.guard
     await set_number(hass, NUMBER, -20)
     report = GuardReport(reason=Reason.SILENT, outcome=Outcome.ZERO_WRITTEN, at=1.0, tries=1, seconds=0.5)

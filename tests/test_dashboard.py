@@ -41,7 +41,7 @@ SCRIPT = load_script("dashboard")
 
 
 def printed(*arguments: str) -> str:
-    """What the script prints."""
+    """Return the script's output."""
     texts: list[str] = []
     SCRIPT.main(list(arguments), texts.append)
     return "".join(texts)

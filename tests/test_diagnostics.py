@@ -1,4 +1,4 @@
-"""The diagnostics download: what a maintainer needs to see, and nothing that tells where it stands."""
+"""The diagnostics download: what a maintainer needs to see, and nothing that reveals its location."""
 
 import json
 from importlib.metadata import version
@@ -54,7 +54,7 @@ async def test_everything_is_there(
 async def test_every_word(
     hass: HomeAssistant, hass_client: ClientSessionGenerator, loaded: MockConfigEntry, unit: MockModbusUnit
 ) -> None:
-    """Whole blocks are there in hexadecimal, the words that nobody declared too, and nothing that is not read."""
+    """Whole blocks are there in hexadecimal, undeclared words too, and nothing that is not read."""
     unit.input[0x134] = 0xBEEF
     await loaded.runtime_data.async_refresh()
     found = await get_diagnostics_for_config_entry(hass, hass_client, loaded)
@@ -72,7 +72,7 @@ async def test_every_word(
 async def test_one_channel(
     hass: HomeAssistant, hass_client: ClientSessionGenerator, loaded: MockConfigEntry, unit: MockModbusUnit
 ) -> None:
-    """A channel names its registers, the bits that are set, and those that nobody declared."""
+    """A channel names its registers, the bits that are set, and undeclared ones."""
     unit.input[SYSTEM_ERROR_1] = 0b1000_0110_0000_0001
     await loaded.runtime_data.async_refresh()
     found = await get_diagnostics_for_config_entry(hass, hass_client, loaded)

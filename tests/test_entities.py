@@ -42,7 +42,7 @@ ENABLED_BY_DEFAULT = {
     Platform.SENSOR: 40,
     Platform.SWITCH: 2,
 }
-"""What an owner meets on the first day; a change here is made on purpose."""
+"""Number of entities enabled by default; change it only on purpose."""
 
 
 async def enable_everything(
@@ -103,7 +103,7 @@ async def test_control_entities(
     platform: str,
     registers: str,
 ) -> None:
-    """What commands the device is as it was to the last attribute."""
+    """Control entities match their snapshots to the last attribute."""
     entry.add_to_hass(hass)
     hass.config_entries.async_update_entry(entry, options={"setpoint_registers": registers})
     assert await hass.config_entries.async_setup(entry.entry_id)

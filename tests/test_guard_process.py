@@ -170,7 +170,7 @@ async def test_killed(sim: Simulator, tmp_path: Path, transport: str) -> None:
 
 
 async def test_killed_per_phase(sim: Simulator, tmp_path: Path) -> None:
-    """Where the registers of each phase are in use, they alone become zero."""
+    """With per-phase registers in use, only these become zero."""
     async with parent(sim, tmp_path, per_phase=True) as one:
         sim.model.total_w = 7_000
         one.signal(signal.SIGKILL)

@@ -83,7 +83,7 @@ async def test_silent_device_is_tried_again(
 
 
 async def test_link_in_use(hass: HomeAssistant) -> None:
-    """Other link settings on the shared connection are an error that a person must mend."""
+    """Other link settings on the shared connection are an error that the user must resolve."""
     entry = MockConfigEntry(domain=DOMAIN, data=TCP_DATA | {"share_connection": True})
     entry.add_to_hass(hass)
     with patch("custom_components.refu_ess.connection.async_get_unit", side_effect=HomeAssistantError("in use")):
@@ -101,7 +101,7 @@ async def test_lost_and_found(
     caplog: pytest.LogCaptureFixture,
     error: Exception,
 ) -> None:
-    """A lost device makes everything unavailable with one log line, and one tells that it is back."""
+    """A lost device makes everything unavailable with one log line, and another when it is back."""
     caplog.clear()
     unit.fail_requests(error)
     await poll(hass, freezer, 4)
@@ -153,7 +153,7 @@ async def test_fault_shows_although_half_is_missing(
 
 @pytest.mark.usefixtures("loaded")
 async def test_setpoints_that_cannot_be_read(hass: HomeAssistant, entry: MockConfigEntry, unit: MockModbusUnit) -> None:
-    """A device that refuses to tell its setpoints is read without them."""
+    """A device that does not serve its setpoints is read without them."""
     unit.fail_read(ACTIVE_SETPOINT, IllegalDataAddressError())
     unit.fail_read(REACTIVE_SETPOINT, IllegalDataAddressError())
     assert await hass.config_entries.async_reload(entry.entry_id)

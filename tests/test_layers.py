@@ -78,7 +78,7 @@ def test_one_file_describes_the_readings() -> None:
 
 
 def test_one_file_translates_modbus_errors() -> None:
-    """Only `errors.py` tells one Modbus error from another; a poll and a flow only catch them."""
+    """Only `errors.py` distinguishes Modbus errors; a poll and a flow only catch them."""
     kinds = {"IllegalDataAddressError", "ModbusExceptionError", "ModbusTimeoutError"}
     for path in ROOT.glob("*.py"):
         names = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}

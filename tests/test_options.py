@@ -265,7 +265,7 @@ def test_every_refused_value_has_its_text(language: str) -> None:
 
 
 def test_actions_follow_the_ranges() -> None:
-    """What `services.yaml` shows is what the actions take and the engine permits."""
+    """The ranges in `services.yaml` match those of the actions and of the engine."""
     found = []
 
     def collect(fields: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What is published: the generated parts are fresh, the translations complete, the manifests in step."""
+"""Published files: generated parts are fresh, translations complete, manifests consistent."""
 
 import ast
 import json
@@ -55,7 +55,7 @@ def test_generated_parts_are_fresh(path: Path, pytestconfig: pytest.Config) -> N
 
 @pytest.mark.parametrize("path", LANGUAGES, ids=lambda path: path.stem)
 def test_languages_say_the_same(path: Path) -> None:
-    """Every language has every text, with the same placeholders."""
+    """Every translation has every key, with the same placeholders."""
     found = dict(strings(load(path)))
     assert found.keys() == ENGLISH.keys()
     for place, text in found.items():
@@ -64,7 +64,7 @@ def test_languages_say_the_same(path: Path) -> None:
 
 
 def test_german_is_there() -> None:
-    """The interface speaks German beside English."""
+    """The interface is in German as well as in English."""
     assert [path.stem for path in LANGUAGES] == ["de", "en"]
 
 
@@ -105,7 +105,7 @@ def test_requirements_permit_what_home_assistant_pins() -> None:
 
 
 def test_oldest_release_is_tested() -> None:
-    """What HACS and the blueprints demand is the month of the release that the test package pins."""
+    """HACS and the blueprints demand the month of the release that the test package pins."""
     (pinned,) = [
         Requirement(one)
         for one in metadata.requires("pytest-homeassistant-custom-component") or ()

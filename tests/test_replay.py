@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 POLLS = 4
 """After these a layout is disproved, and a counter is believed."""
 SAME = ("channels", "derived", "conditions", "registers", "unknown_bits", "inverter_status_layout")
-"""What a replay must show as the file does; alarms apart, whose times differ."""
+"""Sections of a download that a replay reproduces; not the alarms, whose times differ."""
 
 
 async def shown(
@@ -157,7 +157,7 @@ def test_both_shapes() -> None:
     ],
 )
 def test_other_files(tmp_path: Path, text: str) -> None:
-    """What is not a download with registers is refused."""
+    """A file that is not a download with registers is refused."""
     (file := tmp_path / "other.json").write_text(text)
     with pytest.raises(ValueError, match=r"."):
         Replay.read(file)

@@ -65,7 +65,7 @@ async def test_both_input_blocks(client: AsyncModbusTcpClient) -> None:
 
 @pytest.mark.parametrize(("address", "count"), [(0x119, 1), (0x118, 3), (0xFF, 1), (0x156, 1), (0x200, 1)])
 async def test_unknown_input_registers(client: AsyncModbusTcpClient, address: int, count: int) -> None:
-    """What the reference never reads is refused with exception 2."""
+    """Registers that OpenEMS never reads are refused with exception 2."""
     assert (await client.read_input_registers(address, count=count)).exception_code == 2
 
 
@@ -230,7 +230,7 @@ async def test_second_master(client: AsyncModbusTcpClient, sim: Simulator) -> No
 
 
 async def test_alarms_values_and_unknown_bits(client: AsyncModbusTcpClient, sim: Simulator) -> None:
-    """What a scenario holds is what is read, until it lets go."""
+    """A value that a scenario holds is read until it is released."""
     for command in (
         {"do": "alarm", "key": "fog_alarm"},
         {"do": "bits", "key": "battery_fault_9", "mask": 1},
@@ -267,7 +267,7 @@ async def test_alarms_values_and_unknown_bits(client: AsyncModbusTcpClient, sim:
     ids=lambda one: one.get("how", one["do"]),
 )
 async def test_wire_faults(client: AsyncModbusTcpClient, sim: Simulator, fault: dict[str, object]) -> None:
-    """A fault on the wire leaves the client without an answer; mended, a new connection has one."""
+    """A fault on the wire leaves the client without an answer; after repair, a new connection gets one."""
     await carry_out(sim, fault)
     with pytest.raises(Exception, match=r"."):
         await client.read_input_registers(STATUS_BLOCK, count=1)

@@ -81,7 +81,7 @@ def storage(hass_config_dir: str) -> Path:
 
 @pytest.fixture
 def written(unit: MockModbusUnit) -> list[tuple[int, list[int]]]:
-    """What is written to the device, which still holds what was commanded before the crash."""
+    """Collect the writes to the device, which still holds the power commanded before the crash."""
     found: list[tuple[int, list[int]]] = []
     unit.holding[0x203] = HELD_W // 100
     unit.on_write(lambda event: found.append((event.address, [int(value) for value in event.values])))
@@ -135,7 +135,7 @@ def own_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def of_the_loader(line: str) -> bool:
-    """Whether a line is about every custom integration."""
+    """Return whether a line is about every custom integration."""
     return "custom integration" in line and "has not been tested" in line
 
 
@@ -358,7 +358,7 @@ async def test_file_of_a_newer_release(
 
 @pytest.mark.usefixtures("link", "written")
 async def test_removal_with_a_newer_record(hass: HomeAssistant, storage: Path) -> None:
-    """A user who removes the ESS anyway gets rid of its files; an issue about a zero stays, as nobody can tell."""
+    """A user who removes the ESS anyway removes its files; an issue about a zero stays: its origin is unknown."""
     put(storage, RELEASES[-1])
 
     def newer(content: Any) -> None:

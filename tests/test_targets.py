@@ -215,7 +215,7 @@ async def test_who_may_read(hass: HomeAssistant, loaded: MockConfigEntry, guest:
 async def test_an_administrator_may_without_entities(
     hass: HomeAssistant, loaded: MockConfigEntry, guest: MockUser, hass_admin_user: MockUser
 ) -> None:
-    """Where there is no such entity, as with a read-only ESS, only administrators get as far as the refusal."""
+    """Without such an entity, as with a read-only ESS, only administrators get as far as the refusal."""
     hass.config_entries.async_update_entry(loaded, options={"read_only": True})
     await hass.config_entries.async_reload(loaded.entry_id)
     with pytest.raises(Unauthorized):

@@ -1,4 +1,4 @@
-"""Who is called: the entities that show what changed, each once, what explains before what alarms."""
+"""Updates: only entities whose value changed, each once, causes before alarms."""
 
 import logging
 from collections.abc import Iterator
@@ -125,14 +125,14 @@ async def test_a_command_tells_by_the_same_path(called: list[str], loaded: MockC
 
 
 async def test_a_block_read_between_polls(hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit) -> None:
-    """What a command reads back is shown at once."""
+    """The readback of a command is shown immediately."""
     unit.holding[ACTIVE_SETPOINT] = 100
     await loaded.runtime_data.device.async_read(("total_setpoints",))
     assert state(hass, "sensor.refu_ess_power_setpoint_readback") == "10.0"
 
 
 async def test_a_failed_poll_is_a_change(hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit) -> None:
-    """What a silent device takes with it is told once, and a change while it is silent is told too."""
+    """Keys that become unavailable are reported once, and so is a change while the device is silent."""
     coordinator = loaded.runtime_data
     unit.fail_requests(ModbusTimeoutError("late"))
     await coordinator.async_refresh()
@@ -169,7 +169,7 @@ async def test_settings_that_never_answer(
 
 
 async def test_the_coordinator_itself_polls_nothing(hass: HomeAssistant, entry: MockConfigEntry) -> None:
-    """What to poll is for the coordinator of this integration to say."""
+    """The coordinator of this integration decides what is polled."""
     device = MagicMock()
     coordinator = PictureCoordinator(hass, logging.getLogger(__name__), entry, device, MagicMock())
     with pytest.raises(NotImplementedError):

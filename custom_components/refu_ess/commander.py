@@ -149,7 +149,7 @@ class Commander:
         return self.controller.plan(asked)
 
     async def async_release(self, context: Context | None = None) -> None:
-        """End the lease, or take back a setpoint that nobody holds."""
+        """End the lease, or zero a setpoint that no lease holds."""
         await self._run(self.controller.async_release(), context)
 
     async def async_set_work_state(self, state: WorkState, context: Context | None = None) -> None:
@@ -249,7 +249,7 @@ class Commander:
         )
 
     def diagnostics(self) -> dict[str, Any]:
-        """What is in force."""
+        """The lease in force."""
         controller = self.controller
         state, lease = controller.lease, self.lease
         return {

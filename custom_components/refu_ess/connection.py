@@ -59,7 +59,7 @@ def _is_news(record: logging.LogRecord) -> bool:
     if not OWN_REQUEST.get() or not record.getMessage().startswith(TOLD_BY_ERRORS):
         return True
     # pymodbus replaces a line by "Repeating...." and then by nothing if it equals the last one of any client. A line
-    # that nobody saw must not count for that, or the next one of another integration would be lost.
+    # that was not seen must not count for that, or the next one of another integration would be lost.
     Log.last_log_text, Log.repeat_log = "", False
     return False
 

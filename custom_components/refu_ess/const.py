@@ -22,7 +22,7 @@ TRANSPORT_RTU_OVER_TCP: Final = "rtu_over_tcp"
 TRANSPORT_SERIAL: Final = "serial"
 TRANSPORTS: Final = [TRANSPORT_TCP, TRANSPORT_RTU_OVER_TCP, TRANSPORT_SERIAL]
 
-# The reference uses this port and unit; serial settings are known from no source.
+# OpenEMS uses this port and unit; no source names serial settings.
 DEFAULT_PORT: Final = 502
 DEFAULT_UNIT_ID: Final = 1
 DEFAULT_BAUDRATE: Final = 9600

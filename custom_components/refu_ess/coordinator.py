@@ -1,4 +1,4 @@
-"""Polls the device and tells the entities."""
+"""Polls the device and updates the entities."""
 
 import logging
 from asyncio import Task

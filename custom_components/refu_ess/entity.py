@@ -1,4 +1,4 @@
-"""What all entities share: identity, device, availability, and writing a state only when it changed."""
+"""The base of all entities: identity, device, availability, and writing a state only when it changed."""
 
 from abc import abstractmethod
 from typing import Any, NamedTuple, override

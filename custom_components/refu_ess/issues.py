@@ -48,9 +48,9 @@ class Issues:
         self._given_up = False
         """The integration stopped before zero was written; what was shown for that stays."""
         self._shown: dict[str, tuple[str, ...] | None] = {}
-        """What was shown last, by kind: the text and its placeholders, `None` for an issue that was taken back."""
+        """The issues shown last, by kind: the text and its placeholders, `None` for a deleted issue."""
         self._seen: tuple[object, ...] = ()
-        """What was looked at last. Looking again would change nothing, unless time counts or an event came between."""
+        """The inputs of the last check. The same inputs change nothing, unless time counts or an event came between."""
         commander.async_listen(self._event)
 
     @callback

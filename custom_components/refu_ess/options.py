@@ -85,7 +85,7 @@ class Option(ABC):
 
     @property
     def placeholders(self) -> dict[str, str]:
-        """What the text about a refused value names besides the field."""
+        """The placeholders of the text about a refused value."""
         return {}
 
     @property
@@ -101,7 +101,7 @@ class NumberOption(Option):
     range: Range
     """In the engine's unit."""
     factor: int = 1
-    """How many of the engine's unit make one of `unit`."""
+    """Number of the engine's units in one `unit`."""
     unit: str | None = None
     step: float = 1
 
@@ -370,17 +370,17 @@ def poll_interval_of(entry: ConfigEntry[Any]) -> int:
 
 
 def is_per_phase(entry: ConfigEntry[Any]) -> bool:
-    """Whether the setpoints of each phase are used, not the totals."""
+    """Return whether the setpoints of each phase are used, not the totals."""
     return bool(value_of(entry, SETPOINT_REGISTERS) == SETPOINTS_PER_PHASE)
 
 
 def is_read_only(entry: ConfigEntry[Any]) -> bool:
-    """Whether nothing may be written."""
+    """Return whether nothing may be written."""
     return bool(value_of(entry, READ_ONLY))
 
 
 def guard_wanted(entry: ConfigEntry[Any]) -> bool:
-    """Whether a guard process should run while power is commanded."""
+    """Return whether a guard process should run while power is commanded."""
     return bool(value_of(entry, GUARD))
 
 

@@ -18,7 +18,7 @@ class FixFlow(RepairsFlow):
     """Asks, and does what `_async_fix` does."""
 
     def __init__(self, details: dict[str, str]) -> None:
-        """Take the entry to mend, and what the issue knows."""
+        """Store the entry to fix, and the details of the issue."""
         self._details = details
 
     async def async_step_init(self, user_input: dict[str, str] | None = None) -> RepairsFlowResult:
@@ -55,7 +55,7 @@ class LayoutFixFlow(FixFlow):
 
 
 class HeldPowerFixFlow(FixFlow):
-    """Writes zero to the setpoints: a person has asked for it here."""
+    """Writes zero to the setpoints at the user's request."""
 
     async def _async_fix(self, entry: RefuEssConfigEntry) -> RepairsFlowResult:
         if entry.state is not ConfigEntryState.LOADED:

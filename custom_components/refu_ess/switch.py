@@ -1,4 +1,4 @@
-"""Switches: two helpers that are off by default."""
+"""Switches: two optional functions, off by default."""
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ async def async_setup_entry(
 
 
 class RefuEssSwitch(RefuEssEntity, SwitchEntity):
-    """A helper of control."""
+    """An optional function of control."""
 
     entity_description: ControlSwitchDescription
 

@@ -22,7 +22,7 @@ _TARGET_FIELDS = frozenset(str(marker) for marker in cv.ENTITY_SERVICE_FIELDS)
 
 @dataclass(frozen=True, kw_only=True)
 class Right:
-    """What a user must be allowed to do with entities of the ESS in order to call an action."""
+    """The permission on entities of the ESS that a user needs to call an action."""
 
     keys: frozenset[str]
     """The entities that do or show the same as the action. Those of the other kind of setpoint do not exist."""

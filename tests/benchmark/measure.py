@@ -43,7 +43,7 @@ LAG_EVERY_SECONDS = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """What is measured."""
+    """One measured case."""
 
     way: str
     """`usual`, `best`, `coordinator`, `floor`, `library`, `private` or `shared`."""
@@ -90,7 +90,7 @@ class Server:
 
 
 def memory_mb() -> float:
-    """What this process holds."""
+    """The memory of this process."""
     match = re.search(r"VmRSS:\s+(\d+)", Path("/proc/self/status").read_text())
     assert match is not None
     return int(match[1]) / 1024
@@ -138,7 +138,7 @@ async def set_up(hass: HomeAssistant, case: Case, port: int) -> tuple[float, flo
 
 
 async def longest_lags(until: float) -> list[float]:
-    """How late the event loop was, in milliseconds, again and again until that time."""
+    """Yield the delay of the event loop in milliseconds until that time."""
     lags = []
     while (now := time.monotonic()) < until:
         await asyncio.sleep(LAG_EVERY_SECONDS)

@@ -1,4 +1,4 @@
-"""What an owner would write for Home Assistant's `modbus` integration in YAML."""
+"""The same registers as a YAML configuration of Home Assistant's `modbus` integration."""
 
 from collections.abc import Callable
 from typing import Any

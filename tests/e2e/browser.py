@@ -18,7 +18,7 @@ ANIMATION_MS = 700
 
 
 class Browser:
-    """One person's window."""
+    """A browser window with one user signed in."""
 
     def __init__(self, ha: HomeAssistant, page: Page) -> None:
         """Start to listen to what the page complains of and asks for."""

@@ -93,7 +93,7 @@ Ready after {time.monotonic() - began:.0f} s:
         if not args.once:
             print("Ctrl-C ends it.", flush=True)
             ha.wait()
-            sys.exit("Home Assistant ended by itself; see its log.")
+            sys.exit("Home Assistant exited; see its log.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What only a real Home Assistant can show: one for all tests, which build on each other in their order.
+"""End-to-end tests in a real Home Assistant, shared by all tests, which depend on their order.
 
 Run it by `scripts/end-to-end`, which makes its environment first.
 """
@@ -32,7 +32,7 @@ SOME_ARE_UNKNOWN = {"time_to_empty", "time_to_full", "round_trip_efficiency", "n
 WITHOUT_A_LEASE = {"lease_end"}
 """Unavailable while no setpoint is held."""
 PATIENCE_SECONDS = 30
-"""How long a change may take to be seen, at one poll a second."""
+"""Seconds until a change must be visible, at one poll a second."""
 FAILURES_WITHOUT_A_WORD = 4
 QUIET_SECONDS = 3
 RESERVE = "refu_ess_state_of_charge_reserve_warning"
@@ -43,7 +43,7 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromi
 
 @dataclass
 class Bench:
-    """What the tests share."""
+    """The processes that the tests share."""
 
     ha: HomeAssistant
     simulator: Simulator
@@ -234,7 +234,7 @@ def test_lost_link(bench: Bench, loss: str, return_: str) -> None:
 
 @needs_chromium
 def test_browser(bench: Bench) -> None:
-    """A person finds everything, and the browser complains of nothing."""
+    """A user finds everything, and the browser logs no error."""
     devices = {name: device for device, name in bench.ess.devices().items()}
     with browser(bench.ha) as window:
         window.settle("State of charge")
@@ -274,7 +274,7 @@ def see_flow(window: Browser) -> None:
 @needs_chromium
 @pytest.mark.skipif(not GERMAN.exists(), reason="there is no German translation")
 def test_browser_in_german(bench: Bench) -> None:
-    """Where Home Assistant and its user speak German, so does the device."""
+    """In a German Home Assistant, the device is in German."""
     german = json.loads(GERMAN.read_text())["entity"]["sensor"]
     ess = bench.ess
     bench.ha.speak("de")
@@ -298,7 +298,7 @@ def test_nothing_was_written(bench: Bench) -> None:
 
 
 def test_setpoint(bench: Bench) -> None:
-    """The device follows a setpoint until it is released, and then nothing is written any more."""
+    """The device follows a setpoint until it is released, and then nothing more is written."""
     ids = {key: entity["entity_id"] for key, entity in bench.ess.registered().items()}
     bench.command(ids, 20_000)
     until(lambda: abs(bench.simulator.control(do="state")["power"] - 20_000) < 100, PATIENCE_SECONDS, "20 kW")

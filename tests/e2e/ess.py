@@ -54,7 +54,7 @@ class Ess:
         return dict(self.ha.rest("GET", f"/api/diagnostics/config_entry/{self.entry_id}")["data"])
 
     def energy_source(self) -> Answer:
-        """Return the battery of the energy dashboard as a person would configure it."""
+        """Return the battery of the energy dashboard as a user would configure it."""
         entities = self.registered()
         return {
             "type": "battery",

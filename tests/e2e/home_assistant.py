@@ -49,7 +49,7 @@ class FlowError(Exception):
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen there."""
+    """Return whether a server could listen there."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -83,7 +83,7 @@ def until[T](ask: Callable[[], T | None], seconds: float, what: str) -> T:
 
 
 def filled(fields: list[Answer], changed: Answer) -> Answer:
-    """Return what a form sends: what a person changes, and else what it shows."""
+    """Return what a form sends: the user's changes, and the defaults for the rest."""
     values: Answer = {}
     for field in fields:
         name = field["name"]
@@ -150,7 +150,7 @@ class HomeAssistant:
 
     @property
     def running(self) -> bool:
-        """Whether it runs, or is about to start again."""
+        """Return whether it runs, or is about to start again."""
         return self._supervisor is not None and self._supervisor.is_alive()
 
     def _spawn(self) -> subprocess.Popen[bytes]:
@@ -218,7 +218,7 @@ class HomeAssistant:
         return self._process.pid
 
     def wait(self) -> None:
-        """Wait until it ends by itself."""
+        """Wait until it exits on its own."""
         if self._supervisor is not None:
             self._supervisor.join()
 

@@ -19,7 +19,7 @@ CONFIGURED = {"automation", "config", "energy", "frontend", "history", "http", "
 CONFIGURED |= {"network", "recorder", "script", "sun", "system_log", "template"}
 
 # Voice. They have no wheel for this Python, and building them needs a compiler, headers and half a minute.
-# Home Assistant only wants to import them here: nobody speaks to a test bench.
+# Home Assistant only wants to import them here: a test bench has no voice assistant.
 PLACEHOLDERS = {"pymicro-vad": "MicroVad", "pyspeex-noise": "AudioProcessor"}
 
 

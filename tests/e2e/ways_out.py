@@ -72,7 +72,7 @@ class Home(HomeAssistant):
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process has not ended; one that nobody has waited for yet has."""
+    """Return whether a process has not ended; one that has not been waited for yet has."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -98,7 +98,7 @@ class Bench:
     simulator: Simulator = field(init=False)
     ha: Home = field(init=False)
     log: list[str] = field(default_factory=list)
-    """What Home Assistant said before its last start."""
+    """Home Assistant's log before its last start."""
     guard: int = 0
     """The guard process of the power that is held."""
     unguarded: bool = False
@@ -155,14 +155,14 @@ class Bench:
         time.sleep(STEADY_S)
 
     def is_ready(self) -> bool:
-        """Whether a preview says that power would be sent."""
+        """Return whether a preview says that power would be sent."""
         answer = self.ha.rest(
             "POST", f"/api/services/{DOMAIN}/preview_power?return_response", {"active_power": POWER_W}
         )["service_response"]
         return float(answer["applied"]["active_power"]) == POWER_W
 
     def state(self) -> Json:
-        """What the device does."""
+        """Return the state of the device."""
         return dict(self.simulator.control(do="state"))
 
     def find_guard(self) -> int | None:
@@ -303,7 +303,7 @@ def kill_unguarded(bench: Bench) -> float:
         os.kill(bench.guard, signal.SIGKILL)
     time.sleep(QUIET_S)
     if bench.state()["setpoint"] != POWER_W:
-        raise RuntimeError("somebody ended the power that nobody was left to end")
+        raise RuntimeError("the power ended although nothing was left to end it")
     return bench.start_again()
 
 
@@ -394,7 +394,7 @@ CASES = (
 
 @dataclass
 class Result:
-    """What was seen in one run of a case."""
+    """The observations of one run of a case."""
 
     case: Case
     seconds: float = float("nan")

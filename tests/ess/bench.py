@@ -90,7 +90,7 @@ class Bench:
         self.written.append((event.address, [int(value) for value in event.values]))
 
     def taken(self) -> Written:
-        """What was written since this was asked last."""
+        """Return the writes since the last call."""
         found, self.written = self.written, []
         return found
 
@@ -123,7 +123,7 @@ class Bench:
             await self.controller.async_shut_down()
 
     def busy(self) -> bool:
-        """Whether control has anything to look after."""
+        """Return whether control has anything to look after."""
         return self.controller.busy
 
     def limit(self) -> Limit:
@@ -135,7 +135,7 @@ class Bench:
         return [dict(event.details) for event in self.events if event.kind == kind]
 
     def holds(self, watts: float, var: float = 0) -> bool:
-        """Whether the device holds this setpoint."""
+        """Return whether the device holds this setpoint."""
         held = self.unit.holding.get(ACTIVE_SETPOINT, 0), self.unit.holding.get(REACTIVE_SETPOINT, 0)
         return held == (word(watts), word(var))
 

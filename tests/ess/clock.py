@@ -9,7 +9,7 @@ from custom_components.refu_ess.ess import Moment
 
 
 class Clock:
-    """Time that goes by when it is told to, on both clocks unless one of them is told to stand still."""
+    """A manually advanced clock: both clocks advance unless one is stopped."""
 
     def __init__(self) -> None:
         """Begin somewhere."""

@@ -46,7 +46,7 @@ def test_names_tell_apart() -> None:
 
 
 def test_severities() -> None:
-    """So many bits of each kind: a slip in a column would change the count."""
+    """The number of bits of each severity: a slip in a column would change it."""
     assert Counter(entry.bit.severity for entry in BITS) == {
         Severity.FAULT: 59,
         Severity.WARNING: 40,

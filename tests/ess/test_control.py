@@ -173,7 +173,7 @@ async def test_release_writes_zero_to_a_setpoint_of_another_system(bench: MakeBe
 
 
 async def test_duration(bench: MakeBench) -> None:
-    """A lease ends by itself, with zero."""
+    """A lease ends on its own, with zero."""
     made = await bench()
     await made.power(20_000, duration_s=10)
     await made.poll(9)
@@ -232,7 +232,7 @@ async def test_what_ends_a_lease_does_not_bring_it_back(
 async def test_lease_holds_zero_meanwhile(
     bench: MakeBench, unit: MockModbusUnit, words: dict[int, int], limit: Limit
 ) -> None:
-    """What may pass keeps the lease at zero and names the reason."""
+    """Temporary limits keep the lease at zero and are reported."""
     made = await bench()
     await made.power(20_000)
     before = {address: unit.input.get(address, 0) for address in words}
@@ -287,7 +287,7 @@ async def test_mains(bench: MakeBench, unit: MockModbusUnit) -> None:
 
 
 async def test_unreadable_operation_mode_refuses_nothing(bench: MakeBench, unit: MockModbusUnit) -> None:
-    """Where the register cannot be read, the mode is taken to be P/Q."""
+    """If the register cannot be read, the mode is assumed to be P/Q."""
     unit.fail_read(WORK_STATE, ServerDeviceFailureError())
     made = await bench()
     await made.power(20_000)
@@ -361,7 +361,7 @@ async def test_lost_device_ends_the_lease(bench: MakeBench, unit: MockModbusUnit
 
 
 async def test_short_loss_of_the_link(bench: MakeBench, unit: MockModbusUnit) -> None:
-    """A device that is back within 5 s goes on with what it was told; nothing is sent while it is out of sight."""
+    """A device that is back within 5 s resumes the lease; nothing is sent while it is out of sight."""
     made = await bench()
     await made.power(20_000)
     unit.fail_requests(ModbusTimeoutError("late"))
@@ -484,7 +484,7 @@ async def test_ramp_begins_when_the_start_is_seen(unit: MockModbusUnit, clock: C
 
 
 async def test_dry_run_and_command_agree(bench: MakeBench) -> None:
-    """What a plan says is what a command does, and a plan writes nothing."""
+    """A plan matches what the command then does, and writes nothing."""
     made = await bench()
     asked = Power.total(95_000, 0, 1)
     plan = made.controller.plan(asked)
@@ -611,7 +611,7 @@ async def test_error_reset_that_is_not_taken(bench: MakeBench, unit: MockModbusU
 
 
 async def test_error_reset_after_an_idle_minute(bench: MakeBench, unit: MockModbusUnit) -> None:
-    """What it is decided on is read first, however rarely the system is polled."""
+    """The readings behind a decision are refreshed first, however rarely the system is polled."""
     unit.input[ERROR_CODE] = 7
     made = await bench()
     made.clock.now += 60

@@ -80,7 +80,7 @@ class Disk:
 
     @property
     def record(self) -> Record:
-        """What is on it."""
+        """Its content."""
         return Record.from_dict(self.stored)
 
     async def save(self, record: Record) -> None:
@@ -146,9 +146,9 @@ class ControlMachine(RuleBasedStateMachine):
         self.deaf = False
         self.per_phase = False
         self.recording_lost = False
-        """The record was lost or broken while something was owed: nobody can know of it."""
+        """The record was lost or broken while something was owed: it cannot be known."""
         self.foreign_w: float | None = None
-        """What another system writes every second."""
+        """The values that another system writes every second."""
         self.orphaned_s = 0
         self.reset_left_s = 0
         self.user_starts = False

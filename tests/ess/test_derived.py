@@ -36,8 +36,8 @@ CHANNEL = {entry.key: entry for entry in CHANNELS}
         ("energy_to_full", {SOC: 50}, 65.0),
         ("energy_to_full", {SOC: 101}, None),
         ("time_to_empty", {SOC: 50, ACTIVE_POWER: 130}, 300),  # 65 kWh at 13 kW
-        ("time_to_empty", {SOC: 50, ACTIVE_POWER: 10}, 3900),  # 1 kW is enough to tell
-        ("time_to_empty", {SOC: 50, ACTIVE_POWER: 9}, None),  # too little power to tell
+        ("time_to_empty", {SOC: 50, ACTIVE_POWER: 10}, 3900),  # 1 kW is enough
+        ("time_to_empty", {SOC: 50, ACTIVE_POWER: 9}, None),  # too little power
         ("time_to_empty", {SOC: 0, ACTIVE_POWER: 130}, 0),
         ("time_to_empty", {SOC: 50, ACTIVE_POWER: 0x10000 - 130}, None),
         ("time_to_empty", {SOC: 101, ACTIVE_POWER: 130}, None),
@@ -58,7 +58,7 @@ CHANNEL = {entry.key: entry for entry in CHANNELS}
     ],
 )
 async def test_value(key: str, words: dict[int, int], expected: Any) -> None:
-    """Each value is what a person would compute."""
+    """Each value matches a manual calculation."""
     assert (await polled(words)).picture.values[key] == expected
 
 

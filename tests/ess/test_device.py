@@ -107,7 +107,7 @@ async def test_a_busy_device_is_no_refusal(device: RefuEss, unit: MockModbusUnit
 async def test_refusal_over_the_fresh_link(
     device: RefuEss, unit: MockModbusUnit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the device refuses at the second try is a refusal like any other."""
+    """A refusal at the second try counts like any other."""
     await device.async_poll()
     read, errors = unit.read_input_registers, [IllegalDataAddressError(), ModbusTimeoutError("late")]
 
@@ -339,7 +339,7 @@ async def test_connected(device: RefuEss) -> None:
 
 
 async def test_unknown_bits(device: RefuEss, unit: MockModbusUnit, caplog: pytest.LogCaptureFixture) -> None:
-    """A bit that nobody declared is told once and remembered."""
+    """An undeclared bit is logged once and remembered."""
     caplog.set_level(logging.WARNING)
     unit.input[BATTERY_FAULT_9] = 0b1 | 1 << 5
     await device.async_poll()
@@ -351,7 +351,7 @@ async def test_unknown_bits(device: RefuEss, unit: MockModbusUnit, caplog: pytes
 
 
 async def test_words_without_labels_have_no_unknown_bits(device: RefuEss, unit: MockModbusUnit) -> None:
-    """What no source labels is a number, not a set of bits."""
+    """A word without labels is a number, not a set of bits."""
     unit.input.update({BATTERY_FAULT_7: 0xFFFF, GROUP_CONTROL: 0xFFFF, ERROR_LOG_1: 0xFFFF})
     await device.async_poll()
     assert device.unknown_bits == {}
@@ -430,7 +430,7 @@ async def test_groups_that_are_not_installed(unit: MockModbusUnit) -> None:
 
 
 async def test_incomplete_alarms(device: RefuEss, unit: MockModbusUnit) -> None:
-    """What is seen counts; what is not seen makes a no unknown."""
+    """Known alarms count; a missing block turns False into unknown."""
 
     def shown(*keys: str) -> list[object]:
         return [device.picture.values[key] for key in keys]

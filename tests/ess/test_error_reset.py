@@ -86,7 +86,7 @@ def test_one_that_does_not_read_back_is_followed_by_zero() -> None:
 
 
 def test_unreadable_register_is_cleared_by_acknowledgement() -> None:
-    """What was acknowledged has to do."""
+    """An acknowledgement has to be enough."""
     course = begun()
     for second in range(1, 25):
         course.cycle(read(None, second, readable=False), second)

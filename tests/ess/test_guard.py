@@ -349,7 +349,7 @@ async def test_second_look_that_fails(bench: Bench, unit: MockModbusUnit, refuse
 
 
 async def test_setpoints_that_cannot_be_read(bench: Bench, unit: MockModbusUnit) -> None:
-    """Where nothing can be read, an acknowledged zero is all there is."""
+    """If nothing can be read, an acknowledged zero is enough."""
     unit.fail_read(ACTIVE_SETPOINT, IllegalDataAddressError())
     assert await bench.run() == EXIT_DONE
     assert bench.written == ZEROS
@@ -358,7 +358,7 @@ async def test_setpoints_that_cannot_be_read(bench: Bench, unit: MockModbusUnit)
 
 
 async def test_read_back_that_fails(bench: Bench, unit: MockModbusUnit) -> None:
-    """Where the setpoints could be read before, zero counts when it reads back."""
+    """If the setpoints could be read before, zero counts when it reads back."""
 
     def lose_the_link(_: WriteEvent) -> None:
         unit.fail_read(ACTIVE_SETPOINT, ModbusTimeoutError())
@@ -593,7 +593,7 @@ async def test_process_that_never_gets_ready(hire: Hire, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("python", ["/nowhere/python", "", None])
 async def test_no_process(hire: Hire, python: str | None) -> None:
-    """Where no process can be started the answer is no, not an error."""
+    """If no process can be started, the answer is no, not an error."""
     one = hire(python=python)
     assert not await one.async_start()
     assert (one.running, one.lost) == (False, False)

@@ -61,7 +61,7 @@ OWED = OwedZero(ours=Envelope((-20_000.0, 0.0), (0.0, 0.0)), owner="user", taken
 
 
 class FakeGuard:
-    """A guard that does as it is told."""
+    """A scripted guard."""
 
     def __init__(self) -> None:
         """Begin asleep."""
@@ -190,7 +190,7 @@ async def test_h2_late_setpoint_is_ours(bench: MakeBench, unit: MockModbusUnit, 
 
 
 async def test_h2_write_without_an_answer_is_ours(bench: MakeBench, unit: MockModbusUnit) -> None:
-    """What may have arrived is taken back."""
+    """A write that may have arrived is reverted."""
     made = await bench()
     unit.fail_write(ACTIVE_SETPOINT, ModbusTimeoutError("no answer"))
     with pytest.raises(WriteFailedError):
@@ -472,7 +472,7 @@ async def test_h3_late_setpoint_of_the_earlier_run_is_zeroed(bench: MakeBench, u
 
 
 async def test_h3_setpoint_of_another_system_is_left_alone_at_a_start(bench: MakeBench, unit: MockModbusUnit) -> None:
-    """What the record does not cover is not ours."""
+    """A setpoint outside the record is not ours."""
     unit.holding[ACTIVE_SETPOINT] = word(30_000)
     made = await bench(record=Record(zero=OWED))
     await made.poll(12)
@@ -588,7 +588,7 @@ async def recovering(made: Bench) -> None:
 
 @pytest.mark.parametrize("state", [RUNNING, FAULT, 1])
 async def test_h4_stop_before_and_during_a_recovery_stands(bench: MakeBench, unit: MockModbusUnit, state: int) -> None:
-    """What a user stops stays stopped when the fault is over."""
+    """A system that the user stopped stays stopped when the fault is over."""
     made = await bench()
     await made.controller.async_switch_recovery(on=True)
     await made.poll(2)
@@ -997,7 +997,7 @@ def test_h9_record_of_the_first_release() -> None:
 async def test_h9_unknown_debt_is_compared_and_reported(
     bench: MakeBench, unit: MockModbusUnit, held: float, told: EventKind
 ) -> None:
-    """Nothing is written: nobody knows whose the setpoint is."""
+    """Nothing is written: the origin of the setpoint is unknown."""
     unit.holding[ACTIVE_SETPOINT] = word(held)
     made = await bench(record=Record(unknown_zero=True))
     await made.poll(12)

@@ -66,7 +66,7 @@ def test_counter_counts_up() -> None:
 
 
 def test_first_zero_proves_itself() -> None:
-    """A zero at first may be a device that is waking up: it is shown at the third time."""
+    """An initial zero may be a device that is waking up: it is accepted at the third poll."""
     assert feed([0, 0, 0, 0]) == [None, None, 0, 0]
     assert feed([0, 500, 500]) == [None, 500, 500]
 
@@ -131,7 +131,7 @@ def test_old_doubts_prove_nothing() -> None:
 
 
 async def test_doubt_is_told_again(device: RefuEss, unit: MockModbusUnit, caplog: pytest.LogCaptureFixture) -> None:
-    """A doubt that comes back after it was over is told again, however long it lasts once."""
+    """A doubt that returns is logged again; one that lasts is logged once."""
     unit.input.update({CHARGE_ENERGY: 1, DISCHARGE_ENERGY: 1})
     caplog.set_level(logging.INFO)
     for soc in (101, 102, 50, 50, 101, 101):
@@ -145,7 +145,7 @@ async def test_doubt_is_told_again(device: RefuEss, unit: MockModbusUnit, caplog
 async def test_held_counter_is_counted(
     device: RefuEss, unit: MockModbusUnit, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A held counter is told once each way and counted in the diagnostics."""
+    """A held counter is logged once each way and counted in the diagnostics."""
     caplog.set_level(logging.INFO)
     unit.input.update({CHARGE_ENERGY: 500, DISCHARGE_ENERGY: 400})
     await device.async_poll()
@@ -318,7 +318,7 @@ async def test_probe_of_all_zero_and_all_ones(unit: MockModbusUnit) -> None:
     ],
 )
 async def test_probe_within_limits(unit: MockModbusUnit, words: dict[int, int]) -> None:
-    """What is just possible raises no doubt."""
+    """Values at the edge of the possible raise no doubt."""
     unit.input.update(words)
     assert (await async_probe(unit)).doubts == ()
 
@@ -336,7 +336,7 @@ async def test_probe_within_limits(unit: MockModbusUnit, words: dict[int, int]) 
     ],
 )
 async def test_probe_beyond_limits(unit: MockModbusUnit, words: dict[int, int], doubt: str) -> None:
-    """What is just too much is named."""
+    """Values just beyond the possible are named."""
     unit.input.update(words)
     assert (await async_probe(unit)).doubts == (doubt,)
 

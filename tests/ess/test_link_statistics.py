@@ -1,4 +1,4 @@
-"""What the link remembers for the diagnostics: writes without their repeats, and how long answers took."""
+"""The link statistics for the diagnostics: writes without their repeats, and response times."""
 
 import pytest
 from modbus_connection import ServerDeviceFailureError
@@ -28,7 +28,7 @@ async def test_repeats_are_one_write(connection: MockModbusConnection) -> None:
 
 
 async def test_a_held_setpoint_pushes_nothing_out(connection: MockModbusConnection) -> None:
-    """What was written before a setpoint that is held for long can still be seen."""
+    """Writes before a setpoint that is held for long can still be seen."""
     unit = GuardedUnit(connection.for_unit(1))
     await unit.write_registers(0x200, [1])
     for _ in range(2 * WRITES_REMEMBERED):

@@ -95,7 +95,7 @@ async def test_half_a_poll_is_no_picture(
 
 
 def test_needs_are_read_or_configured() -> None:
-    """What a value is computed from is no computed value, so that one pass is enough."""
+    """Computed values depend on read values only, so that one pass is enough."""
     for key, computed in COMPUTED.items():
         assert set(computed.needs) <= READ | CONFIGURED, key
         assert len(computed.needs) == len(set(computed.needs)), key
@@ -174,7 +174,7 @@ async def test_a_code_without_a_name(device: RefuEss, unit: MockModbusUnit) -> N
 
 
 async def test_availability_is_a_change(device: RefuEss, unit: MockModbusUnit) -> None:
-    """What a block that fails takes with it is in the changes, also what was unknown before, and so is its return."""
+    """All keys of a failing block are among the changes, also those unknown before, and so is its return."""
     unit.input[SOC] = 101
     await device.async_poll()
     unit.fail_read(BATTERY_BLOCK, ServerDeviceBusyError(), register_type="input")

@@ -1,4 +1,4 @@
-"""How much power is sent: every rule, and the properties that hold whatever is asked and read."""
+"""The power sent: every rule, and the properties that hold for any request and reading."""
 
 import math
 from dataclasses import replace
@@ -89,12 +89,12 @@ def test_no_power(change: dict[str, Any], limit: str, phases: int) -> None:
     ],
 )
 def test_no_reason_to_stop(change: dict[str, Any]) -> None:
-    """What is just in time, cannot be read back, or is unverified stops nothing."""
+    """Data at the age limit, missing readbacks and unverified bits do not stop power."""
     assert total(ask(-20_000, **change)) == (-20_000, "none")
 
 
 def test_stop_request_can_be_ignored() -> None:
-    """Its values are unverified, so a person may choose to ignore it."""
+    """Its values are unverified, so the user may choose to ignore it."""
     assert total(ask(-20_000, stop_request=7, settings=Settings(ignore_stop_request=True))) == (-20_000, "none")
 
 
@@ -145,7 +145,7 @@ def test_no_reactive_power_where_active_power_is_forced_to_zero(
     "change", [{"allowed_charge_w": 0}, {"bounds": forced(-18_000)}, {"bounds": SocBounds(0, 0, Limit.SOC_UNKNOWN)}]
 )
 def test_reactive_power_alone_never_becomes_active_power(change: dict[str, Any]) -> None:
-    """Where no active power is asked, none is forced to zero and none is charged: reactive power stays."""
+    """Without a request for active power, reactive power stays."""
     assert ask(0, 10_000, **change).power == Power((0,), (10_000,))
 
 
@@ -304,7 +304,7 @@ def test_sum_beyond_every_number() -> None:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_no_number(value: float) -> None:
-    """What is no finite number is an error, not a power."""
+    """A non-finite value is an error."""
     with pytest.raises(ValueError, match="finite"):
         ask(value)
     with pytest.raises(ValueError, match="finite"):

@@ -118,7 +118,7 @@ def test_battery_group_is_the_one_in_the_text() -> None:
 
 
 def test_constants() -> None:
-    """The static channels have the map's values by default, and the configured ones the reference's."""
+    """The static channels have the map's values by default, and the configured ones those of OpenEMS 2017."""
     site = Site()
     assert site.capacity == BY_NAME["capacity"]["static_value"]
     assert site.max_nominal_power == BY_NAME["maxNominalPower"]["static_value"]
@@ -148,7 +148,7 @@ def test_both_layouts_are_alike_but_for_the_doubtful_bits() -> None:
 
 
 def test_channels_without_a_register() -> None:
-    """What the map has on no register is configured or computed here, in the map's unit."""
+    """Channels without a register are configured or computed, in the map's unit."""
     elsewhere = {channel["name"]: channel for channel in MAP["channels"] if channel["address"] is None}
     site = {entry.channel.channel: entry for entry in SITE_ENTRIES if entry.channel.channel}
     computed = {value.channel.channel for value in DERIVED.values() if value.channel.channel}

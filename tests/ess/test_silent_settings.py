@@ -136,7 +136,7 @@ async def test_a_silent_device_costs_one_request(device: RefuEss, unit: MockModb
 
 
 async def test_a_command_does_not_wait_for_silence(device: RefuEss, unit: MockModbusUnit, clock: Clock) -> None:
-    """What a command or a lease wants to read back is left alone too until its wait is over."""
+    """Readbacks of a command or a lease wait as well."""
     fail(unit, ACTIVE_SETPOINT)
     await device.async_poll()
     assert ACTIVE_SETPOINT not in await asked(device, unit, also=("total_setpoints",))
@@ -174,7 +174,7 @@ async def test_an_answer_that_is_too_short(
 
 
 async def test_answer_times(device: RefuEss) -> None:
-    """How long the answers took is kept."""
+    """Response times are kept."""
     await device.async_poll()
     times = device.unit.statistics.answer_times_s
     assert len(times) == 7

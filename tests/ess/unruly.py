@@ -44,7 +44,7 @@ COMMANDS = range(WORK_STATE, WORK_STATE + 3)
 
 
 class Trouble(StrEnum):
-    """What may happen to a request."""
+    """The fate of a request."""
 
     LOST_REQUEST = "lost_request"
     """It never arrives."""
@@ -69,11 +69,11 @@ ERRORS: dict[Trouble | None, Callable[[], Exception]] = {
     Trouble.REJECTED: ServerDeviceFailureError,
     Trouble.UNEXPECTED: lambda: RuntimeError("unexpected"),
 }
-"""What a request raises; only a write raises what is no Modbus error."""
+"""The exception that a request raises; only a write raises one that is not a Modbus error."""
 
 
 class Author(StrEnum):
-    """Who wrote a setpoint."""
+    """The writer of a setpoint."""
 
     OURS = "ours"
     ANOTHER = "another"
@@ -96,14 +96,14 @@ class UnrulyEss:
     late_s: float = 0.0
     """Setpoints show this long after they were written."""
     shape: Callable[[float], float] = lambda watts: watts
-    """What the device makes of a setpoint."""
+    """The device's treatment of a setpoint."""
     unreadable: dict[int, type[Exception]] = field(default_factory=dict)
     """Holding registers that cannot be read, and the error."""
     input: dict[int, int] = field(default_factory=lambda: HEALTHY | PERMITTING)
     holding: dict[int, int] = field(default_factory=lambda: {WORK_STATE: 1})
     setpoints: dict[int, Setpoint] = field(default_factory=dict)
     troubles: deque[Trouble | None] = field(default_factory=deque)
-    """What happens to the next requests; `None` is nothing."""
+    """The fate of the next requests; `None` for success."""
     dead: bool = False
     """The cable is out."""
     on_arrival: Callable[[int, list[int]], None] = lambda _, __: None
@@ -131,12 +131,12 @@ class UnrulyEss:
         }
 
     def zero_is_coming(self, address: int) -> bool:
-        """Whether a zero for a register has arrived that does not show yet."""
+        """Return whether a zero for a register has arrived that does not show yet."""
         coming = [one for _, where, one in self._pending if where == address]
         return bool(coming) and coming[-1].raw == 0
 
     def power_is_coming(self) -> bool:
-        """Whether power has arrived that does not show yet."""
+        """Return whether power has arrived that does not show yet."""
         return any(one.raw for _, _, one in self._pending)
 
     def settle(self) -> None:

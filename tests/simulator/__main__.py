@@ -49,7 +49,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--profile", choices=("lively", "idle"), default="lively", help="what it does unasked")
     parser.add_argument("--state", choices=STATES, default="running", help="how it starts")
-    parser.add_argument("--soc", type=float, default=62.0, metavar="PERCENT", help="state of charge at first")
+    parser.add_argument("--soc", type=float, default=62.0, metavar="PERCENT", help="initial state of charge")
     parser.add_argument("--groups", type=int, default=4, choices=range(1, 5), help="battery groups")
     parser.add_argument(
         "--layout", choices=("documented", "shifted"), default="documented", help="upper bits of InverterStatus"

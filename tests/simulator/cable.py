@@ -24,7 +24,7 @@ BACKLOG_FILLERS = 3
 
 @dataclass
 class Faults:
-    """What is wrong with the wire now."""
+    """The present faults of the wire."""
 
     delay: float = 0.0
     """Seconds by which each answer is late."""
@@ -39,9 +39,9 @@ class Faults:
     lagging: bool = False
     """Each request is met by the answer to the request before."""
     lose: int = 0
-    """How many requests get lost from the next write of zero on."""
+    """Number of requests lost from the next write of zero on."""
     clients: int | None = None
-    """How many clients a gateway accepts at a time; it closes the connections of others at once."""
+    """Number of clients that the gateway accepts; connections of others are closed immediately."""
 
 
 class Wire(ABC):

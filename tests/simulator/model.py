@@ -1,6 +1,6 @@
 """The physics of the simulated ESS: what its states, power and battery do as time goes by.
 
-Deterministic and without a clock: `step` is told how much time passed. Powers in W, charge negative and discharge
+Deterministic and without a clock: `step` takes the time that passed. Powers in W, charge negative and discharge
 positive, energies in kWh. Where the real device is unknown, a choice is made and said.
 """
 
@@ -67,7 +67,7 @@ class Model:
     reset: int = 0
     mode: int = 0
     profile_w: float | None = None
-    """Power that the device moves by itself while no setpoint is written; only for looking at."""
+    """Power that the device moves on its own while no setpoint is written; for demonstration only."""
     power_w: float = 0.0
     reactive_var: float = 0.0
     charged_kwh: float = 112_345.0  # both over two words
@@ -139,7 +139,7 @@ class Model:
 
     @property
     def commanded(self) -> bool:
-        """Whether any setpoint is not zero."""
+        """Return whether any setpoint is not zero."""
         return any((self.total_w, self.total_var, *self.phases_w, *self.phases_var))
 
     @property
@@ -180,7 +180,7 @@ class Model:
         """Mean cell voltage in mV."""
         return self.voltage * 1000 / CELLS
 
-    # What happens by itself
+    # Without a request
 
     def _enter(self, state: State) -> None:
         self.state, self._in_state, self._starting = state, 0.0, False

@@ -1,4 +1,4 @@
-"""What the simulated ESS answers: the model's values as words, laid out by the declared channels."""
+"""The registers of the simulated ESS: the model's values as words, laid out by the declared channels."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ class Registers:
         self.alarms: dict[str, bool] = {}
         """Bits that a scenario holds set or clear, by key."""
         self.masks: dict[str, int] = {}
-        """Further bits that are set, by the key of their word: also such that nobody declared."""
+        """Further bits that are set, by the key of their word: including undeclared ones."""
         self.overrides: dict[str, float] = {}
         """Values that a scenario holds, by key, in the channel's unit."""
         self.raw: dict[int, int] = {}

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Replay:
-    """What a device answered when a diagnostics download was made."""
+    """The answers of a device at the time of a diagnostics download."""
 
     words: dict[int, int]
     """By address; input and holding registers have none in common. Others answer with exception 2."""

@@ -56,7 +56,7 @@ class Reboot:
 
 @dataclass
 class Behaviour:
-    """How the device answers beyond its physics."""
+    """The device's answers beyond its physics."""
 
     exception: int | None = None
     """A Modbus exception code for every request."""

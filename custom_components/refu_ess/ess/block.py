@@ -17,9 +17,9 @@ from .catalogue import BITS_BY_WORD, CHANNELS_BY_KEY
 from .link import is_unheard
 
 REFUSED_RETRY_SECONDS = 300.0
-"""How long registers that the device refused are left alone."""
+"""Seconds until registers that the device refused are tried again."""
 SILENT_RETRY_SECONDS = 1.0
-"""How long settings that brought no answer are left alone at first; it doubles each time."""
+"""Seconds until settings that brought no answer are tried again, doubled each time."""
 SILENT_RETRY_MAXIMUM_SECONDS = 300.0
 TIMER_TOLERANCE_SECONDS = 0.05
 """A timer fires a little late, so two polls may lie a little less than their distance apart."""
@@ -27,7 +27,7 @@ TIMER_TOLERANCE_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How the words of a request are decoded."""
+    """The decoding of a request's words."""
 
     fields: tuple[tuple[tuple[str, RegisterField[Any], int, int], ...], ...]
     """For each word the fields that it is part of: key, field, first word, word after the last."""
@@ -78,27 +78,27 @@ class Piece:
         self.read_at: float | None = None
         self.asked_at: float | None = None
         self.retry_s: float | None = None
-        """How long after a failure it is asked again."""
+        """Seconds until it is asked again after a failure."""
         self._plan = _plan(component, first, last)  # type: ignore[arg-type] # a class can be hashed
         self.keys, self.unknown = self._plan.keys, self._plan.unknown
 
     @property
     def available(self) -> bool:
-        """Whether the readings are those of the last time it was asked."""
+        """Return whether the readings are those of the last time it was asked."""
         return self.read_at is not None and self.failure is None
 
     @property
     def refused(self) -> bool:
-        """Whether the device says that it does not have these registers."""
+        """Return whether the device says that it does not have these registers."""
         return isinstance(self.failure, (IllegalDataAddressError, IllegalFunctionError))
 
     @property
     def silent(self) -> bool:
-        """Whether it brought no answer, or that to another request, the last time."""
+        """Return whether it brought no answer, or that to another request, the last time."""
         return is_unheard(self.failure)
 
     def due(self, now: float, interval: float) -> bool:
-        """Whether it is time to read it, `interval` seconds after the last time."""
+        """Return whether it is time to read it, `interval` seconds after the last time."""
         if self.asked_at is None:
             return True
         wait = interval if self.retry_s is None else self.retry_s
@@ -170,7 +170,7 @@ class Block:
 
     @property
     def available(self) -> bool:
-        """Whether all of it was read the last time it was asked for."""
+        """Return whether all of it was read the last time it was asked for."""
         return all(piece.available for piece in self.pieces)
 
     @property
@@ -183,7 +183,7 @@ class Block:
 
     @property
     def refused(self) -> bool:
-        """Whether the device says that it does not have some of these registers."""
+        """Return whether the device says that it does not have some of these registers."""
         return any(piece.refused for piece in self.pieces)
 
     @property
@@ -207,7 +207,7 @@ class Block:
 
     @property
     def is_zero(self) -> bool:
-        """Whether all words of the last good reading are zero."""
+        """Return whether all words of the last good reading are zero."""
         return not any(any(piece.words) for piece in self.pieces)
 
     @property

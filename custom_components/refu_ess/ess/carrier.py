@@ -85,7 +85,7 @@ class Carrier:
         self.recovery: Recovery | None = None
         """The recovery from faults; `None` means it is off."""
         self._latches = Recovery(stopped=last.stopped, smoke=last.smoke)
-        """What the recovery must know when it is switched on."""
+        """The state from which the recovery starts when it is switched on."""
         if last.fault_recovery:
             self.recovery = self._latches
         self.soc_settings: SocSettings | None = None
@@ -96,7 +96,7 @@ class Carrier:
         self._guard_missing_since: float | None = None
         self._closed = False
         self._recorded: tuple[object, ...] = ()
-        """What was commanded when the record on disk was last found to be right."""
+        """The commands for which the record on disk was last found to be right."""
         self._lock = asyncio.Lock()
         """Commands and the cycle take turns, so that no write of one is overtaken by the other."""
         if last.zero is not None:
@@ -107,7 +107,7 @@ class Carrier:
 
     @property
     def closed(self) -> bool:
-        """Whether the integration has stopped: no command is accepted any longer."""
+        """Return whether the integration has stopped: no command is accepted any longer."""
         return self._closed
 
     def reading(self, now: Moment | None = None) -> Reading:
@@ -154,7 +154,7 @@ class Carrier:
         self.lease = lease.acknowledged(self.lease, power, self._clock().monotonic)
 
     def _reactive_is_zero(self) -> bool:
-        """Whether the reactive setpoints were sent zero, acknowledged it and read zero; no need to repeat it."""
+        """Return whether the reactive setpoints were sent zero, acknowledged it and read zero; no need to repeat it."""
         held, sent = self.reading().held, self.lease.attempts
         if held is None or not sent or sent[-1].acknowledged_at is None:
             return False
@@ -227,7 +227,7 @@ class Carrier:
         )
 
     def _is_recorded(self) -> bool:
-        """Whether the record on disk is as it should be."""
+        """Return whether the record on disk is as it should be."""
         if self.ledger.unsure:
             return False
         if (commanded := self._commanded()) != self._recorded:

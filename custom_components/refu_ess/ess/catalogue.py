@@ -52,7 +52,7 @@ class ChannelEntry:
 
     @property
     def is_word(self) -> bool:
-        """Whether its value is a register's word as it is."""
+        """Return whether its value is a register's word as it is."""
         return isinstance(self.field, RawField)
 
     @property

@@ -29,12 +29,12 @@ class Controller(Cycle):
 
     @property
     def per_phase(self) -> bool:
-        """Whether the setpoints of each phase are in use."""
+        """Return whether the setpoints of each phase are in use."""
         return self.phases != 1
 
     @property
     def decision(self) -> Decision:
-        """What is sent, and the reason."""
+        """The power sent, and the reason."""
         return self.lease.decision
 
     @property
@@ -52,7 +52,7 @@ class Controller(Cycle):
 
     @property
     def other_setpoints_zero(self) -> bool | None:
-        """Whether the setpoints that are not in use read back zero, `None` if they cannot be read."""
+        """Return whether the setpoints that are not in use read back zero, `None` if they cannot be read."""
         return unused_setpoints_zero(self.device, self.lease.phases)
 
     def plan(self, asked: Power) -> Decision:

@@ -40,14 +40,14 @@ WITHOUT_EFFECT = (IllegalFunctionError, IllegalDataAddressError, IllegalDataValu
 
 
 class Cycle(Carrier):
-    """What happens without a command: leases go on and end, debts are paid, errors are reset, faults recovered."""
+    """Everything that happens without a command: leases, debts, error resets, recovery from faults."""
 
     _at_rest: tuple[object, ...] = ()
-    """What the last cycle looked at if it was fresh and the cycle changed nothing, else empty."""
+    """The inputs of the last cycle if they were fresh and it changed nothing, else empty."""
 
     @property
     def busy(self) -> bool:
-        """Whether the device must be looked after every second."""
+        """Return whether the device must be looked after every second."""
         if self.read_only or self._closed:
             return False
         recovering = self.recovery is not None and self.recovery.step is not recovery.Step.WATCHING

@@ -18,14 +18,14 @@ NO_ALARM = "none"
 
 @dataclass(frozen=True, kw_only=True)
 class Computed:
-    """How a value is computed."""
+    """A rule that computes a value."""
 
     needs: tuple[str, ...]
     """The keys of the channels, bits and settings of the site that it is computed from."""
     compute: Callable[..., Any]
     """Takes the values of `needs` in their order. Not called while one of them is unknown, unless `partial`."""
     partial: bool = False
-    """It can be told from a part of what it needs: `compute` takes `None` for what is unknown."""
+    """It can be determined from a part of what it needs: `compute` takes `None` for what is unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class Condition(Computed):
     name: str
     part: Part = Part.ESS
     rank: int = 0
-    """What explains is told before what alarms: 0 first, then the categories, fault and warning last."""
+    """Order of the updates, causes before sums: 0 first, then the categories, fault and warning last."""
 
 
 def _energy_kwh(percent: float, capacity: float) -> float:

@@ -22,7 +22,7 @@ from .status import STATUS
 _LOGGER = logging.getLogger(__name__)
 
 SETTINGS_INTERVAL_SECONDS = 60.0
-"""How often the holding registers are read back."""
+"""Seconds between two readings of the holding registers."""
 SILENT_POLLS_BEFORE_RECYCLING_SHARED_LINK = 3
 """Others may be using it, and their requests may still be answered."""
 _IN_DOUBT = dict.fromkeys(entry.key for entry in BITS if entry.bit.depends_on_layout)
@@ -81,11 +81,11 @@ class RefuEss:
         self.battery = Readings(self.blocks["battery"], self.plausibility.overrides)
         self._exposed: tuple[object, ...] = ()
         self.picture = develop(None, self._expose())
-        """What is known. It is replaced as a whole at the end of a poll, and never changes."""
+        """The present picture. It is replaced as a whole at the end of a poll, and never changes."""
 
     @property
     def site(self) -> Site:
-        """How the site is built."""
+        """The settings of the site."""
         return self._site
 
     @site.setter
@@ -268,7 +268,7 @@ class RefuEss:
     # What control asks
 
     def available(self, names: Iterable[str]) -> bool:
-        """Whether every one of these blocks was read the last time it was asked for."""
+        """Return whether every one of these blocks was read the last time it was asked for."""
         return all(self.blocks[name].available for name in names)
 
     @property

@@ -17,7 +17,7 @@ READBACK_TIMEOUT_S = 10.0
 
 
 class Step(StrEnum):
-    """Where the handshake stands."""
+    """The state of the handshake."""
 
     IDLE = "idle"
     SETTING = "setting"
@@ -27,7 +27,7 @@ class Step(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How the last reset went."""
+    """The result of the last reset."""
 
     DONE = "done"
     NOT_TAKEN = "not_taken"
@@ -52,7 +52,7 @@ class Resets:
         return None if self.last_wall is None else self.last_wall + BETWEEN_RESETS_S
 
     def permitted(self, now: Moment) -> bool:
-        """Whether two hours have passed on both clocks. A last reset in the future permits nothing."""
+        """Return whether two hours have passed on both clocks. A last reset in the future permits nothing."""
         by_wall = self.last_wall is None or now.wall >= self.last_wall + BETWEEN_RESETS_S
         by_monotonic = self.last_monotonic is None or now.monotonic >= self.last_monotonic + BETWEEN_RESETS_S
         return by_wall and by_monotonic
@@ -71,7 +71,7 @@ class Handshake:
     owed: bool = False
     """The register may hold 1, and 0 is owed."""
     tries: int = 0
-    """How many times 1 was sent, answered or not."""
+    """Number of times that 1 was sent, answered or not."""
     sent_at: float | None = None
     """Monotonic time of the last acknowledged write of this step."""
     before: Resets = Resets()
@@ -80,7 +80,7 @@ class Handshake:
 
     @property
     def settled(self) -> bool:
-        """Whether no reset is under way and no 0 is owed."""
+        """Return whether no reset is under way and no 0 is owed."""
         return self.step is Step.IDLE and not self.owed
 
 
@@ -174,7 +174,7 @@ def _read_since(state: Handshake, reading: Reading) -> bool:
 
 
 def _reads_off(state: Handshake, reading: Reading) -> bool:
-    """Whether 0 was read since; an owed 0 that is there already is not sent."""
+    """Return whether 0 was read since; an owed 0 that is there already is not sent."""
     since = state.since if state.sent_at is None else state.sent_at
     return reading.commands_readable and reading.commands_asked_at >= since and reading.error_reset is ErrorReset.OFF
 

@@ -149,7 +149,7 @@ class Orders:
     """The first line that the guard is sent."""
 
     sys_path: list[str]
-    """Where Home Assistant finds its modules: it may have installed the Modbus library outside of Python's folders."""
+    """The folders of Home Assistant's modules: it may have installed the Modbus library outside of Python's folders."""
     kind: str
     """One of `LINK_KINDS`."""
     params: dict[str, Any]
@@ -214,7 +214,7 @@ def uptime() -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Device:
-    """How to reach the setpoints in use."""
+    """The link to the setpoints in use."""
 
     setpoints: Mapping[str, RegisterField[float]]
     """Their declared fields by channel key."""

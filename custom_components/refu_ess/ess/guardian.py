@@ -30,7 +30,7 @@ POLL_S = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class GuardLink:
-    """How the guard reaches the device."""
+    """The guard's own link to the device."""
 
     params: ModbusTcpParams | ModbusSerialParams
     unit_id: int

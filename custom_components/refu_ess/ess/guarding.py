@@ -1,4 +1,4 @@
-"""How control uses a guard process, and a stand-in for none."""
+"""The guard process as control uses it, and a stand-in for none."""
 
 from typing import Protocol
 

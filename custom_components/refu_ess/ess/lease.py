@@ -104,7 +104,7 @@ class Sightings:
 
     @property
     def proven(self) -> bool:
-        """Whether another system is writing, beyond doubt."""
+        """Return whether another system is writing, beyond doubt."""
         return self.count >= FOREIGN_SIGHTINGS and self.last - self.first >= FOREIGN_AFTER_S
 
 
@@ -147,7 +147,7 @@ class State:
 
     @property
     def settled(self) -> bool:
-        """Whether nothing is held or owed, and no late effect of a write is to be expected."""
+        """Return whether nothing is held or owed, and no late effect of a write is to be expected."""
         return self.lease is None and self.debt is None and not self.attempts
 
     @property
@@ -157,17 +157,17 @@ class State:
 
     @property
     def zero_acknowledged(self) -> bool:
-        """Whether the last attempt was zero, and the device acknowledged it."""
+        """Return whether the last attempt was zero, and the device acknowledged it."""
         return bool(self.attempts) and self.attempts[-1].power.is_zero and self.attempts[-1].acknowledged_at is not None
 
     @property
     def let_go(self) -> bool:
-        """Whether zero is owed only for what another system does not write."""
+        """Return whether zero is owed only for what another system does not write."""
         return self.debt is not None and self.debt.let_go
 
     @property
     def may_show_power(self) -> bool:
-        """Whether the device may yet show power that was attempted."""
+        """Return whether the device may yet show power that was attempted."""
         return any(not one.power.is_zero for one in self.attempts)
 
     def ours(self) -> Envelope:
@@ -400,7 +400,7 @@ def sure_limit(state: State) -> Limit | None:
 
 
 def _follows(held: Power, sent: Power) -> bool:
-    """Whether a readback is what was sent, but for one step of rounding."""
+    """Return whether a readback is what was sent, but for one step of rounding."""
     return all(abs(one - other) <= STEP for one, other in zip(held.values, sent.values, strict=True))
 
 

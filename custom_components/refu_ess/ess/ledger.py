@@ -28,7 +28,7 @@ class Ledger:
         """The record on disk may differ from `record`: writing it failed or was interrupted."""
 
     def current(self, wanted: Record) -> bool:
-        """Whether the record on disk is known to be `wanted`."""
+        """Return whether the record on disk is known to be `wanted`."""
         return not self.unsure and wanted == self.record
 
     async def async_cover(self, power: Power, state: lease.State, wanted: Record, *, owner: str, now_s: float) -> None:

@@ -45,7 +45,7 @@ OWN_REQUEST: ContextVar[bool] = ContextVar("refu_ess_own_request", default=False
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerTimes:
-    """How long the last answers took, in seconds."""
+    """Response times of the latest answers in seconds."""
 
     count: int
     median_s: float
@@ -55,14 +55,14 @@ class AnswerTimes:
 
 @dataclass
 class LinkStatistics:
-    """What happened on the link since it was opened."""
+    """Statistics of the link since it was opened."""
 
     requests: int = 0
     reconnects: int = 0
     errors: Counter[str] = field(default_factory=Counter)
-    """How many requests failed, by the name of the error."""
+    """Number of failed requests by the name of the error."""
     answer_times_s: deque[float] = field(default_factory=lambda: deque(maxlen=ANSWERS_REMEMBERED))
-    """How long the last answers took, in seconds."""
+    """Response times of the latest answers in seconds."""
 
     @property
     def answer_times(self) -> AnswerTimes | None:
@@ -95,7 +95,7 @@ class GuardedUnit:
 
     @property
     def connected(self) -> bool:
-        """Whether the link is up."""
+        """Return whether the link is up."""
         return self._unit.connected
 
     async def read_input_registers(self, address: int, count: int) -> list[int]:

@@ -16,7 +16,7 @@ class Moment:
         return Moment(self.monotonic + seconds, self.wall + seconds)
 
     def reached(self, end: Moment) -> bool:
-        """Whether `end` has come on either clock, so that sleep or a wrong clock never lengthens a wait."""
+        """Return whether `end` has come on either clock, so that sleep or a wrong clock never lengthens a wait."""
         return self.monotonic >= end.monotonic or self.wall >= end.wall
 
     def since(self, start: Moment) -> float:

@@ -15,7 +15,7 @@ from .derived import CONDITIONS, DERIVED, Computed
 from .enums import InverterStatusLayout
 
 COMPUTED: Mapping[str, Computed] = {**DERIVED, **CONDITIONS}
-"""What is computed from other values, by key."""
+"""The values computed from others, by key."""
 
 
 def _dependents() -> Mapping[str, tuple[str, ...]]:
@@ -31,12 +31,12 @@ DEPENDENTS = _dependents()
 _ALARM_KEYS = frozenset({"battery_groups", *(entry.key for entry in ALARMS)})
 _READ_KEYS = frozenset(entry.key for entry in REGISTER_CHANNELS) | {entry.key for entry in BITS}
 _READ_NEEDS = {key: tuple(need for need in computed.needs if need in _READ_KEYS) for key, computed in COMPUTED.items()}
-"""What of its needs is read and can be unavailable."""
+"""Those of its needs that are read and can be unavailable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Exposure:
-    """What a picture is developed from. Another one is different, so that nobody compares every value."""
+    """The readings that a picture is developed from, compared by identity: comparing every value is slow."""
 
     values: Mapping[str, Any]
     """The values that are read and configured, by key, and how many battery groups there are. `None` is unknown."""
@@ -52,7 +52,7 @@ class Exposure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """What is known of an ESS at one moment."""
+    """Everything known of an ESS at one moment."""
 
     exposure: Exposure
     values: Mapping[str, Any]
@@ -65,7 +65,7 @@ class Picture:
     """The keys whose shown value or availability differs from the picture before."""
 
     def available(self, key: str) -> bool:
-        """Whether the registers of this key were read the last time they were asked for."""
+        """Return whether the registers of this key were read the last time they were asked for."""
         return key not in self.unavailable
 
     @property

@@ -1,4 +1,4 @@
-"""How much power is sent for what is asked: one pure function, and the reason when it is less.
+"""The power sent for a requested power, and the reason when it is less: one pure function.
 
 Powers in W and var; charge is negative, discharge positive. The same question always has the same answer.
 """
@@ -37,7 +37,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Decision:
-    """What to send, and what kept it from being what was asked."""
+    """The power to send, and the reason why it is not the one requested."""
 
     power: Power
     limit: Limit
@@ -46,7 +46,7 @@ class Decision:
 FULL_OR_EMPTY_W = 100
 """Below this magnitude the permitted power counts as none: the wire has steps of 100 W."""
 DEAD_BAND_MARGIN_W = 100
-"""Whether exactly 5000 W is taken is unverified, so the border itself belongs to the band."""
+"""It is unverified whether the device accepts exactly 5000 W, so the border itself belongs to the band."""
 
 
 def decide(
@@ -207,7 +207,7 @@ def _steps(value: float) -> int:
 
 
 def _in_dead_band(total_w: float, reading: Reading, settings: Settings) -> bool:
-    """Whether the device could not hold this power: too small, and away from the end at which the battery is."""
+    """Return whether the device could not hold this power: too small, and away from the end at which the battery is."""
     border = settings.dead_band_w + DEAD_BAND_MARGIN_W
     full = _magnitude(reading.allowed_charge_w) < FULL_OR_EMPTY_W
     empty = _magnitude(reading.allowed_discharge_w) < FULL_OR_EMPTY_W

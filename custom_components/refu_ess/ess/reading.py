@@ -67,7 +67,7 @@ class Reading:
     """State of charge in %."""
 
     def is_fresh(self, stale_after_s: float) -> bool:
-        """Whether it is at most `stale_after_s` old."""
+        """Return whether it is at most `stale_after_s` old."""
         return is_fresh(self.age_s, stale_after_s)
 
 
@@ -85,13 +85,13 @@ def held_setpoints(device: RefuEss, phases: int) -> Power | None:
 
 
 def unused_setpoints_zero(device: RefuEss, phases: int) -> bool | None:
-    """Whether the setpoints that are never written read back zero, `None` if they cannot be read."""
+    """Return whether the setpoints that are never written read back zero, `None` if they cannot be read."""
     unused = device.blocks[other_block(phases)]
     return unused.is_zero if unused.available else None
 
 
 def is_fresh(age_s: float | None, stale_after_s: float) -> bool:
-    """Whether readings are at most `stale_after_s` old; a negative age is a clock that jumped and proves nothing."""
+    """Return whether readings are at most `stale_after_s` old; a negative age, after a jump of the clock, is not."""
     return age_s is not None and 0 <= age_s <= stale_after_s
 
 

@@ -41,7 +41,7 @@ def start_refusal(reading: Reading, stale_after_s: float, *, zero_owed: bool) ->
 
 
 class Step(StrEnum):
-    """Where the recovery stands."""
+    """The state of the recovery."""
 
     WATCHING = "watching"
     WAITING = "waiting"
@@ -54,7 +54,7 @@ class Step(StrEnum):
 
 
 class Action(StrEnum):
-    """What the recovery wants done."""
+    """An action that the recovery requests."""
 
     END_LEASE = "end_lease"
     WRITE_STOP = "write_stop"
@@ -65,7 +65,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Watched:
-    """What a step looks at."""
+    """The inputs of a step."""
 
     system_state: SystemState | None
     """`None` while it is not freshly known."""
@@ -80,7 +80,7 @@ class Watched:
 
 @dataclass(frozen=True, kw_only=True)
 class Recovery:
-    """What the recovery remembers between two steps."""
+    """The recovery's memory between two steps."""
 
     step: Step = Step.WATCHING
     since: float = 0.0
@@ -105,7 +105,7 @@ class Recovery:
         return replace(self, step=step, since=now.monotonic)
 
     def waited(self, seconds: float, now: Moment) -> bool:
-        """Whether the step is that old."""
+        """Return whether the step is that old."""
         return now.monotonic - self.since >= seconds
 
     def stopped_by_user(self) -> Recovery:
@@ -123,7 +123,7 @@ class Recovery:
         return replace(self, smoke=False)
 
     def latches(self) -> Recovery:
-        """What has to be remembered while the recovery is off."""
+        """The part to remember while the recovery is off."""
         return Recovery(stopped=self.stopped, halted=self.halted, smoke=self.smoke)
 
     def stop_written(self) -> Recovery:
@@ -197,7 +197,7 @@ def _wait(state: Recovery, watched: Watched, now: Moment) -> tuple[Recovery, tup
 
 
 def _intends(state: Recovery) -> bool:
-    """Whether the system is to be started once the fault is over."""
+    """Return whether the system is to be started once the fault is over."""
     return state.running and not state.stopped and not state.smoke
 
 

@@ -24,7 +24,7 @@ class Refusal(StrEnum):
 
 
 class Failure(StrEnum):
-    """How a command that was sent failed."""
+    """The reason why a command that was sent failed."""
 
     WRITE_FAILED = "write_failed"
     """The device rejected the write."""

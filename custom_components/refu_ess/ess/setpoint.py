@@ -56,7 +56,7 @@ class Power:
 
     @property
     def is_zero(self) -> bool:
-        """Whether no phase has any power."""
+        """Return whether no phase has any power."""
         return not any(self.values)
 
 
@@ -86,15 +86,15 @@ class Envelope:
         )
 
     def contains(self, power: Power) -> bool:
-        """Whether every setpoint lies in its range, exactly."""
+        """Return whether every setpoint lies in its range, exactly."""
         return all(low <= value <= high for low, value, high in zip(self.lower, power.values, self.upper, strict=True))
 
     def covers(self, power: Power) -> bool:
-        """Whether every setpoint lies in its range; a value that the device rounded up by one step still does."""
+        """Return whether every setpoint lies in its range, give or take one step of rounding up."""
         return all(self._covered(power))
 
     def lingers(self, power: Power) -> bool:
-        """Whether any setpoint other than zero may be ours, though others may be another system's."""
+        """Return whether any setpoint other than zero may be ours, though others may be another system's."""
         return any(value and covered for value, covered in zip(power.values, self._covered(power), strict=True))
 
     def _covered(self, power: Power) -> tuple[bool, ...]:

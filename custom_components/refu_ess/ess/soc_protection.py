@@ -27,7 +27,7 @@ NO_POWER_W = 100
 
 
 class SocState(Enum):
-    """Where the state of charge stands."""
+    """The zone of the state of charge."""
 
     NORMAL = "normal"
     MIN_SOC = "min_soc"
