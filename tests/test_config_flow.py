@@ -163,7 +163,7 @@ async def test_connection_errors_and_recovery(
 @pytest.mark.usefixtures("link")
 @pytest.mark.parametrize("error", [ModbusConnectionError("could not open serial port"), ValueError("no such framing")])
 async def test_serial_port_cannot_be_opened(hass: HomeAssistant, connection: Any, error: Exception) -> None:
-    """A serial port that cannot be opened is told as such, without asking the network."""
+    """A serial port that cannot be opened is reported as such, without trying the network."""
     connection.for_unit(3).fail_requests(error)
     form = await submit(hass, await choose(hass, "serial"), SERIAL_FORM)
     assert form["errors"] == {"base": "serial_port"}

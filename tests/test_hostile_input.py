@@ -86,7 +86,7 @@ DURATIONS = st.one_of(
         ["00:05", "999999999:00:00", "-00:01", "00:00:00", 5, 0, -5, 1e300, {"days": 1e12}, {"seconds": 5}]
     ),
 )
-WHICH = st.one_of(ANYTHING, st.sampled_from(["refu", "refu2", "number.refu_ess_active_power_setpoint", "all", "none"]))
+WHICH = st.one_of(ANYTHING, st.sampled_from(["refu", "refu2", "number.refu_ess_power_setpoint", "all", "none"]))
 POWER_FIELDS = [f"{kind}_power{phase}" for kind in ("active", "reactive") for phase in ("", "_l1", "_l2", "_l3")]
 TARGETS = ("config_entry_id", "entity_id", "device_id", "area_id", "floor_id", "label_id")
 

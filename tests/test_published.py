@@ -105,7 +105,7 @@ def test_requirements_permit_what_home_assistant_pins() -> None:
 
 
 def test_oldest_release_is_tested() -> None:
-    """What HACS and the blueprints demand is the month of the release that the test package pins."""
+    """HACS and the blueprints demand the month of the release that the test package pins."""
     (pinned,) = [
         Requirement(one)
         for one in metadata.requires("pytest-homeassistant-custom-component") or ()

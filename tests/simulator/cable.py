@@ -39,7 +39,7 @@ class Faults:
     lagging: bool = False
     """Each request is met by the answer to the request before."""
     lose: int = 0
-    """How many requests get lost from the next write of zero on."""
+    """Number of requests lost from the next write of zero on."""
     clients: int | None = None
     """Number of clients that the gateway accepts; connections of others are closed immediately."""
 

@@ -45,11 +45,11 @@ HELP = """\
 {"do": "writes", "how": "refused"}                   or ignored, done
 {"do": "second_master", "watts": 5000}               another system writes the setpoint all the time
 {"do": "unplug"}, {"do": "plug"}                     pull the cable, put it in again
-{"do": "heal"}                                       mend the wire and the answers
-{"do": "state"}                                      tell what the device does
+{"do": "heal"}                                       clear all faults of wire and answers
+{"do": "state"}                                      print the device state
 {"do": "batch", "commands": [...]}                   carry out several commands between two answers
-{"do": "served"}                                     tell each answer to a read that was a new one
-{"do": "write_log"}                                  tell every write that arrived
+{"do": "served"}                                     print each new answer to a read
+{"do": "write_log"}                                  print all writes received
 """
 
 
