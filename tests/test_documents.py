@@ -20,6 +20,7 @@ ENGLISH = json.loads((INTEGRATION / "translations" / "en.json").read_text())
 ACTIONS = yaml.safe_load((INTEGRATION / "services.yaml").read_text())
 CONTROL_PAGE = (DOCS / "control.md").read_text()
 README_LINES = 150
+LARGEST_PICTURE = 150_000
 
 
 def test_readme_is_short() -> None:
@@ -98,6 +99,19 @@ def test_triggers_and_conditions_have_pages(kind: str) -> None:
     """Every trigger and condition has a page of its own, and no other page is left."""
     names = yaml.safe_load((INTEGRATION / f"{kind}.yaml").read_text())
     assert {page.stem for page in (DOCS / kind).glob("*.md")} == {name for name in names if not name.startswith(".")}
+
+
+def test_every_picture_is_shown_and_small() -> None:
+    """No picture is left over, and none is large."""
+    pictures = set((DOCS / "images").glob("*.png"))
+    shown = {
+        (page.parent / target).resolve()
+        for page in (ROOT / "README.md", *DOCS.rglob("*.md"))
+        for target in re.findall(r"[\w./-]*images/[\w-]+\.png", page.read_text())
+    }
+    assert pictures == shown
+    assert all(picture.stat().st_size < LARGEST_PICTURE for picture in pictures)
+    assert sum(picture.stat().st_size for picture in pictures) < 10 * LARGEST_PICTURE
 
 
 @pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *DOCS.rglob("*.md")], ids=lambda path: path.name)

@@ -202,13 +202,12 @@ class Studio:
         """The issue about another system that writes the setpoint."""
         self.ha.call(f"{DOMAIN}.set_power", {"active_power": 12_000})
         self.simulator.control(do="second_master", watts=-5000)
-        until(
-            lambda: [
-                one for one in self.ha.ws({"type": "repairs/list_issues"})[0]["issues"] if one["domain"] == DOMAIN
-            ],
-            PATIENCE_SECONDS,
-            "the issue",
-        )
+
+        def issue() -> bool:
+            (found,) = self.ha.ws({"type": "repairs/list_issues"})
+            return any(one["domain"] == DOMAIN for one in found["issues"])
+
+        until(issue, PATIENCE_SECONDS, "the issue")
         with browser(self.ha, width=1100, height=620) as window:
             window.visit("/config/repairs", TITLE)
             window.page.locator("ha-config-repairs").get_by_text(TITLE).first.click()
