@@ -183,7 +183,7 @@ class HomeAssistant:
         self._supervisor = threading.Thread(target=self._supervise, daemon=True)
         self._supervisor.start()
         self._until(lambda: self.rest("GET", "/manifest.json"), START_SECONDS, "web server")
-        self._sign_in()
+        self.sign_in()
         self._wait_running()
 
     def _until[T](self, ask: Callable[[], T], seconds: float, what: str) -> T:
@@ -232,7 +232,7 @@ class HomeAssistant:
 
     # Signing in
 
-    def _sign_in(self) -> None:
+    def sign_in(self) -> None:
         """Make the owner the first time, and take an access token of half an hour."""
         client = {"client_id": self.url + "/"}
         try:
