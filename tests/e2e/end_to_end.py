@@ -140,7 +140,7 @@ def test_flow_sets_up(bench: Bench) -> None:
 def test_states_are_filled(bench: Bench) -> None:
     """Every enabled entity shows what the simulator says."""
     states = bench.ess.states()
-    assert len(states) > 100
+    assert len(states) > 60
     assert having(states, "unavailable") == WITHOUT_A_LEASE
     assert having(states, "unknown") <= SOME_ARE_UNKNOWN
     assert float(states["soc"]["state"]) == pytest.approx(bench.simulator.control(do="state")["soc"], abs=1)
