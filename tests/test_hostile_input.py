@@ -11,14 +11,14 @@ import math
 import os
 import socket
 import string
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from unittest.mock import MagicMock, patch
 
 import pytest
 import voluptuous as vol
-from homeassistant.config_entries import ConfigEntryState
+from homeassistant.config_entries import ConfigEntryState, ConfigFlowResult
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType, InvalidData
 from homeassistant.exceptions import HomeAssistantError
@@ -347,6 +347,7 @@ SERIAL = st.fixed_dictionaries(
         "stopbits": ANYTHING | st.sampled_from(["1", "2"]),
     },
 )
+SITE = _fields(dict.fromkeys(("battery_groups", "capacity", "read_only"), ANYTHING), 3)
 TRANSPORTS = {"tcp": ADDRESS, "rtu_over_tcp": ADDRESS, "serial": SERIAL}
 
 
@@ -381,8 +382,11 @@ async def test_config_flow(
     if not reconfigure:
         words |= data.draw(_fields({"name": ANYTHING}, 1))
     flow = await choose(hass, transport, await entry.start_reconfigure_flow(hass) if reconfigure else None)
+    done: ConfigFlowResult | None
     try:
         done = await hass.config_entries.flow.async_configure(flow["flow_id"], words)
+        if done["type"] is FlowResultType.FORM and done["step_id"] == "site":
+            done = await hass.config_entries.flow.async_configure(flow["flow_id"], data.draw(SITE))
     except InvalidData:
         done = None
     await hass.async_block_till_done()
@@ -390,6 +394,7 @@ async def test_config_flow(
     for other in hass.config_entries.async_entries(DOMAIN):
         if other is not entry:
             check_data(other.data)
+            check_site(other.options)
             await hass.config_entries.async_remove(other.entry_id)
     check_data(entry.data)
     if done is None or done["type"] is FlowResultType.FORM:
@@ -403,6 +408,15 @@ async def test_config_flow(
         await hass.async_block_till_done()
     else:
         unchanged.check()
+
+
+def check_site(options: Mapping[str, Any]) -> None:
+    """Check that the options of a new entry are of their types and within their ranges."""
+    assert type(options["battery_groups"]) is int
+    assert 1 <= options["battery_groups"] <= 4
+    assert type(options["capacity"]) is float
+    assert 1 <= options["capacity"] <= 10_000
+    assert type(options["read_only"]) is bool
 
 
 def check_data(data: Any) -> None:
