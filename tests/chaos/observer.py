@@ -28,7 +28,7 @@ BLOCKS = {
 }
 OWN = "custom_components.refu_ess"
 KILO = 1000
-NOT_OURS = re.compile(r"^Executing <|incoming connection")
+NOT_OURS = re.compile(r"^Executing <|^Updating state for .* took|incoming connection")
 """What a slow machine logs, and the simulator in the same process."""
 
 

@@ -170,12 +170,21 @@ async def test_failed_settings_are_asked_at_the_next_poll(device: RefuEss, unit:
     assert device.available(("commands",))
 
 
-async def test_both_input_blocks_refused(device: RefuEss, unit: MockModbusUnit) -> None:
-    """A device that refuses everything is an error, not an empty success."""
-    unit.fail_read(STATUS_BLOCK, IllegalDataAddressError(), register_type="input")
-    unit.fail_read(BATTERY_BLOCK, IllegalDataAddressError(), register_type="input")
+async def test_both_input_blocks_refused(device: RefuEss, unit: MockModbusUnit, clock: Clock) -> None:
+    """A device that refuses everything is an error, not an empty success, and is asked for all at the next poll."""
+    await device.async_poll()
+    for address in (STATUS_BLOCK, BATTERY_BLOCK):
+        unit.fail_read(address, IllegalDataAddressError(), register_type="input")
+    unit.fail_read(ACTIVE_SETPOINT, IllegalDataAddressError())
+    clock.now += 60
     with pytest.raises(IllegalDataAddressError):
         await device.async_poll()
+    for address in (STATUS_BLOCK, BATTERY_BLOCK):
+        unit.fail_read(address, None, register_type="input")
+    unit.fail_read(ACTIVE_SETPOINT, None)
+    clock.now += 1
+    await device.async_poll()
+    assert all(block.available for block in device.blocks.values())
 
 
 @pytest.mark.parametrize("error", [ModbusConnectionError("gone"), ModbusTimeoutError("late")])

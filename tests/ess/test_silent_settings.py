@@ -4,7 +4,7 @@ import pytest
 from modbus_connection import ModbusConnectionError, ModbusError, ModbusTimeoutError, ServerDeviceBusyError
 from modbus_connection.mock import MockModbusConnection, MockModbusUnit
 
-from custom_components.refu_ess.ess import RefuEss
+from custom_components.refu_ess.ess import Controller, Moment, RefuEss
 from tests.registers import (
     ACTIVE_SETPOINT,
     ACTIVE_SETPOINT_L1,
@@ -225,3 +225,26 @@ async def test_limits_beyond_belief(
     unit.input[address] = 1000
     await device.async_poll()
     assert device.picture.values[key] is not None
+
+
+async def test_command_reads_the_inputs_last(
+    device: RefuEss, unit: MockModbusUnit, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Settings that bring no answer take their time-outs, and the inputs are fresh all the same."""
+    controller = Controller(device, clock=lambda: Moment(clock.now, clock.now))
+    fail(unit, *SETTINGS)
+    await device.async_poll()
+    read = device.unit.read_holding_registers
+
+    async def wait_for(address: int, count: int) -> list[int]:
+        clock.now += 2
+        return await read(address, count)
+
+    monkeypatch.setattr(device.unit, "read_holding_registers", wait_for)
+    began = clock.now
+    await controller.async_freshen()
+    assert clock.now - began == 2 * (len(SETTINGS) - 1)  # the first was found silent by the poll
+    assert controller.reading().age_s == 0
+    began = clock.now
+    await controller.async_freshen()
+    assert clock.now == began  # they are left to the poll now

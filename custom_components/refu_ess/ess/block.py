@@ -130,6 +130,11 @@ class Piece:
         else:
             self.retry_s = 0.0
 
+    def hasten(self) -> None:
+        """After a failure, ask again at the next poll, whatever the reason was."""
+        if self.failure is not None:
+            self.retry_s = 0.0
+
     def unlabelled_bits(self) -> dict[str, int]:
         """The bits set that nobody has described, as a mask by the word's key."""
         return {

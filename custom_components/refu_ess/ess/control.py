@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from . import error_reset, lease
+from .catalogue import INPUT_BLOCKS
 from .cycle import SETTINGS_AGE_S, Cycle
 from .enums import OperationMode, WorkState
 from .events import EventKind
@@ -20,6 +21,9 @@ from .recovery import Recovery
 from .refusal import Failure, Refusal, RefusedError, WriteFailedError
 from .setpoint import Power
 from .soc_protection import SocSettings
+
+INPUT_AGE_S = 1.0
+"""Input blocks older than this are read again before a command."""
 
 
 class Controller(Cycle):
@@ -77,10 +81,12 @@ class Controller(Cycle):
     # Commands
 
     async def async_freshen(self) -> None:
-        """Read what is too old to decide on: the input blocks after 1 s, the settings after 10 s."""
-        ages = {"status": 1.0, "battery": 1.0, "commands": SETTINGS_AGE_S}
-        ages |= dict.fromkeys(SETPOINT_BLOCKS.values(), SETTINGS_AGE_S)
-        await self.device.async_read_older(ages)
+        """Read what is too old to decide on: the settings after 10 s, the input blocks after 1 s.
+
+        The inputs come last: they must not grow stale while settings bring no answer.
+        """
+        await self.device.async_read_older(dict.fromkeys(("commands", *SETPOINT_BLOCKS.values()), SETTINGS_AGE_S))
+        await self.device.async_read_older(dict.fromkeys(INPUT_BLOCKS, INPUT_AGE_S))
 
     async def async_set_power(self, asked: Power, *, owner: str, duration_s: float | None = None) -> Decision:
         """Take or replace the lease and send what is allowed of it now; zero ends the lease.

@@ -130,16 +130,18 @@ class RefuEss:
         self._develop(inputs)
         failures = [self.blocks[name].failure for name in INPUT_BLOCKS]
         if all(failures):
+            for piece in self._pieces:  # a device that refuses everything does not lack registers: it is not up yet
+                piece.hasten()
             raise next(failure for failure in failures if failure)
 
     async def async_read(self, names: Iterable[str]) -> None:
         """Read these blocks now, whether they are due or not; one that fails is marked and raises nothing.
 
-        Settings that were silent are left alone until their wait is over.
+        Settings that were silent alone are left to the poll: what is decided next must not wait for them.
         """
         now, names = self._clock(), tuple(names)
         for piece in (piece for name in names for piece in self.blocks[name].pieces):
-            if piece.silent and not piece.due(now, 0):
+            if piece.silent and piece.retry_s:
                 continue
             try:
                 await self._read(piece, now, again=piece.available)
