@@ -24,8 +24,6 @@ POWER_W = 20_000
 POWER_WORD = POWER_W // 100
 ACTIVE, REACTIVE = 0x203, 0x207
 WRITE_MANY = 16
-HOLD_S = 2.0
-"""Cycles of a lease before something happens to it."""
 PATIENCE_S = 75.0
 """Within this time after a fault everything is as it was: settings are read once a minute."""
 SOC_BEFORE, SOC_DURING, SOC_AFTER = 62, 50, 38
@@ -156,7 +154,7 @@ class Run:
             self.outcome.lease = f"not taken: {err.translation_key}"
             return False
         assert await until(lambda: self.sim.model.total_w == POWER_W, 5)
-        await asyncio.sleep(HOLD_S)
+        await asyncio.sleep(self.timeout_s)
         return True
 
     async def _be_steady(self) -> None:

@@ -20,10 +20,24 @@ FOLDER_VARIABLE = "REFU_ESS_FAULTS"
 FOLDER = os.environ.get(FOLDER_VARIABLE)
 """Where `scripts/faults` wants its results; it runs every case with the time-outs of the product."""
 QUICK_TIMEOUT_S, QUICK_DEADLINE_S = 0.5, 0.8
-QUICK_LASTS_S = 2.5
+QUICK_LASTS_S = 1.5
 REFUSED_RETRY_S = 10.0
 """In place of 300 s."""
-QUICK: frozenset[str] = frozenset()
+QUICK = frozenset(
+    {
+        "half_open-tcp-private-held",
+        "reset-rtu_over_tcp-shared-held",
+        "wrong_function-tcp-shared-idle",
+        "silence-tcp-private-held",
+        "too_late-serial-private-held",
+        "wrong_checksum-serial-shared-idle",
+        "adapter-serial-private-idle",
+        "exception_6-tcp-private-held",
+        "silent_setpoints-serial-private-held",
+        "reboot_keeps-tcp-private-held",
+    }
+)
+"""What the ordinary suite has time for: every transport, link and kind of fault."""
 
 pytestmark = [
     pytest.mark.usefixtures("socket_enabled"),
@@ -35,6 +49,11 @@ pytestmark = [
 def _every_entity(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at every entity, also at those that a user has to enable."""
     monkeypatch.setattr(Entity, "entity_registry_enabled_default", True)
+
+
+def test_quick_cases_exist() -> None:
+    """Each quick case is one of all."""
+    assert {case.key for case in CASES} >= QUICK
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if FOLDER or case.key in QUICK], ids=lambda case: case.key)
