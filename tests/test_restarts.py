@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from itertools import permutations
+from typing import Any
 
 import pytest
 from homeassistant.components.modbus import async_get_unit
