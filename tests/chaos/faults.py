@@ -13,6 +13,9 @@ from tests.registers import (
     WORK_STATE,
 )
 
+FOLDER_VARIABLE = "REFU_ESS_FAULTS"
+"""The environment variable that names the folder for the results; with it, every case is run."""
+
 COMMAND_ADDRESSES = range(WORK_STATE, OPERATION_MODE + 1)
 SETPOINT_ADDRESSES = range(ACTIVE_SETPOINT, REACTIVE_SETPOINT_L1 + 3)
 TCP, RTU_OVER_TCP, SERIAL = "tcp", "rtu_over_tcp", "serial"
