@@ -1,21 +1,19 @@
 """Runs every case, or those that match, and writes the tables of `docs/faults.md`; run it by `scripts/faults`."""
 
-# ruff: noqa: T201 - it is a command, which prints
+# ruff: noqa: S603, T201 - it is a command, which starts pytest and prints
 
 import argparse
 import os
+import subprocess
 import sys
 import tempfile
 import time
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
-import pytest
-from homeassistant.const import __version__ as ha_version
-
 from . import table
-from .faults import CASES
-from .test_faults import FOLDER_VARIABLE
+from .faults import CASES, FOLDER_VARIABLE
 
 JOBS = 4 * (os.cpu_count() or 1)
 """Cases mostly wait; more would let the machine itself miss the time-outs."""
@@ -40,15 +38,16 @@ def main() -> int:
     args = arguments()
     folder = args.keep or Path(tempfile.mkdtemp(prefix="faults"))
     folder.mkdir(parents=True, exist_ok=True)
-    os.environ[FOLDER_VARIABLE] = str(folder)
     began = time.monotonic()
-    words = [str(Path(__file__).parent), "-q", "-n", str(args.jobs), "-p", "no:cacheprovider"]
-    code = int(pytest.main([*words, *(["-k", args.match] if args.match else [])]))
+    command = [sys.executable, "-m", "pytest", str(Path(__file__).parent), "-q", "-n", str(args.jobs)]
+    command += ["-p", "no:cacheprovider", *(["-k", args.match] if args.match else [])]
+    environment = os.environ | {FOLDER_VARIABLE: str(folder)}
+    code = subprocess.run(command, env=environment, check=False).returncode
     if code or args.match:
         return code
     minutes = (time.monotonic() - began) / 60
     heading = (
-        f"Measured on {datetime.now(UTC):%Y-%m-%d} by `scripts/faults` with Home Assistant {ha_version}:"
+        f"Measured on {datetime.now(UTC):%Y-%m-%d} by `scripts/faults` with Home Assistant {version('homeassistant')}:"
         f" {len(CASES)} cases in {minutes:.0f} minutes, none of which broke a rule."
     )
     table.write(table.read(folder), heading)

@@ -3,6 +3,21 @@
 from dataclasses import dataclass
 from typing import Any
 
+from tests.registers import (
+    ACTIVE_SETPOINT,
+    BATTERY_ADDRESSES,
+    DISCHARGE_ENERGY,
+    OPERATION_MODE,
+    REACTIVE_SETPOINT_L1,
+    STATUS_ADDRESSES,
+    WORK_STATE,
+)
+
+FOLDER_VARIABLE = "REFU_ESS_FAULTS"
+"""The environment variable that names the folder for the results; with it, every case is run."""
+
+COMMAND_ADDRESSES = range(WORK_STATE, OPERATION_MODE + 1)
+SETPOINT_ADDRESSES = range(ACTIVE_SETPOINT, REACTIVE_SETPOINT_L1 + 3)
 TCP, RTU_OVER_TCP, SERIAL = "tcp", "rtu_over_tcp", "serial"
 TRANSPORTS = (TCP, RTU_OVER_TCP, SERIAL)
 NETWORK, RTU = (TCP, RTU_OVER_TCP), (RTU_OVER_TCP, SERIAL)
@@ -47,6 +62,11 @@ def fault(key: str, title: str, *do: Command, **more: Any) -> Fault:
 def to(name: str, **arguments: Any) -> Command:
     """Return a command of the simulator."""
     return {"do": name, **arguments}
+
+
+def _on(name: str, addresses: range) -> Command:
+    """Return a command of the simulator about these addresses."""
+    return to(name, **{"from": addresses.start, "to": addresses.stop - 1})
 
 
 def _disturbed(how: str, title: str, **more: Any) -> Fault:
@@ -118,24 +138,24 @@ FAULTS = (
         for code, name in EXCEPTIONS.items()
     ),
     # Blocks
-    fault("no_status", "The status registers are refused", to("refuse_block", **{"from": 0x100, "to": 0x118})),
-    fault("no_battery", "The battery registers are refused", to("refuse_block", **{"from": 0x11A, "to": 0x155})),
+    fault("no_status", "The status registers are refused", _on("refuse_block", STATUS_ADDRESSES)),
+    fault("no_battery", "The battery registers are refused", _on("refuse_block", BATTERY_ADDRESSES)),
     fault(
         "no_setpoints",
         "The setpoint registers are refused, always",
-        to("refuse_block", **{"from": 0x203, "to": 0x20A}),
+        _on("refuse_block", SETPOINT_ADDRESSES),
         from_start=True,
     ),
     fault(
         "silent_setpoints",
         "The setpoint registers cannot be read: silence, always",
-        to("silent_block", **{"from": 0x203, "to": 0x20A}),
+        _on("silent_block", SETPOINT_ADDRESSES),
         from_start=True,
     ),
     fault(
         "silent_commands",
         "Work state, reset and mode cannot be read: silence, always",
-        to("silent_block", **{"from": 0x200, "to": 0x202}),
+        _on("silent_block", COMMAND_ADDRESSES),
         from_start=True,
     ),
     # The device
@@ -154,7 +174,7 @@ FAULTS = (
     ),
     fault("ffff", "65535 in every register", to("flood", word=0xFFFF)),
     fault("falls", "An energy counter falls to 5 kWh", to("value", key="battery_discharge_energy", value=5)),
-    fault("wraps", "The low word of a counter wraps", to("raw", address=0x128, word=0)),
+    fault("wraps", "The low word of a counter wraps", to("raw", address=DISCHARGE_ENERGY, word=0)),
     fault("stale", "Answers hold the values of a minute ago", to("age", seconds=MINUTE_S), lasts_s=MINUTE_S),
 )
 

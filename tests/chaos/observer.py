@@ -14,7 +14,10 @@ from homeassistant.helpers import entity_registry as er
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.refu_ess import ess
+from tests.registers import BATTERY_ADDRESSES, STATUS_ADDRESSES
 from tests.simulator import Simulator
+
+from .faults import COMMAND_ADDRESSES, SETPOINT_ADDRESSES
 
 SOC_KEY = "soc"
 ENTRIES: tuple[ess.ChannelEntry | ess.BitEntry, ...] = (*ess.REGISTER_CHANNELS, *ess.BITS)
@@ -22,9 +25,9 @@ FIELDS = {entry.key: entry.field for entry in ENTRIES if entry.field is not None
 INVERTED = {entry.key for entry in ess.BITS if entry.bit.severity is ess.Severity.READY}
 """Bits whose entity shows that they are not set."""
 BLOCKS = {
-    "status": range(0x100, 0x119),
-    "battery": range(0x11A, 0x156),
-    "settings": range(0x200, 0x20B),
+    "status": STATUS_ADDRESSES,
+    "battery": BATTERY_ADDRESSES,
+    "settings": range(COMMAND_ADDRESSES.start, SETPOINT_ADDRESSES.stop),
 }
 OWN = "custom_components.refu_ess"
 KILO = 1000

@@ -15,6 +15,7 @@ from homeassistant.exceptions import HomeAssistantError
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.refu_ess import const
+from tests.registers import ACTIVE_SETPOINT, REACTIVE_SETPOINT
 from tests.simulator import Simulator, carry_out
 
 from .faults import RTU_OVER_TCP, SERIAL, TCP, Case, Command, OfTimeout
@@ -22,7 +23,6 @@ from .observer import OWN, Observer
 
 POWER_W = 20_000
 POWER_WORD = POWER_W // 100
-ACTIVE, REACTIVE = 0x203, 0x207
 WRITE_MANY = 16
 PATIENCE_S = 75.0
 """Within this time after a fault everything is as it was: settings are read once a minute."""
@@ -218,7 +218,7 @@ class Run:
         )
         if controller.lease.lease is None:
             self.outcome.lease = ", ".join(one.removeprefix("lease_ended: ") for one in ends)
-            zeros = [one.at for one in self.sim.write_log if one.address == ACTIVE and one.values == (0,)]
+            zeros = [one.at for one in self.sim.write_log if one.address == ACTIVE_SETPOINT and one.values == (0,)]
             due = [at for at in zeros if at >= self.began_at]
             if due:
                 self.outcome.zero_after_s = due[0] - self.ended_at
@@ -249,8 +249,8 @@ class Run:
         for one in self.sim.write_log:
             zero = one.values == (0,)
             fits = one.function == WRITE_MANY and (
-                (one.address == ACTIVE and len(one.values) == 1 and 0 <= one.values[0] <= POWER_WORD)
-                or (one.address == REACTIVE and zero)
+                (one.address == ACTIVE_SETPOINT and len(one.values) == 1 and 0 <= one.values[0] <= POWER_WORD)
+                or (one.address == REACTIVE_SETPOINT and zero)
             )
             if self.case.load == "idle" or not fits or (not zero and one.at > over_at):
                 self.outcome.broken.append(f"write astray: {one.function} 0x{one.address:03X} {one.values}")

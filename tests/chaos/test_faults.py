@@ -12,11 +12,10 @@ from homeassistant.helpers.entity import Entity
 from custom_components.refu_ess import connection, const
 from custom_components.refu_ess.ess import block, link
 
-from .faults import CASES, Case
+from .faults import CASES, FOLDER_VARIABLE, Case
 from .observer import listening
 from .runner import Run, simulator
 
-FOLDER_VARIABLE = "REFU_ESS_FAULTS"
 FOLDER = os.environ.get(FOLDER_VARIABLE)
 """Where `scripts/faults` wants its results; it runs every case with the time-outs of the product."""
 QUICK_TIMEOUT_S, QUICK_DEADLINE_S = 0.5, 0.8
