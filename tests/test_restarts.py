@@ -32,7 +32,7 @@ from .simulator.cable import Cable
 
 pytestmark = pytest.mark.usefixtures("socket_enabled")
 
-SOC = "sensor.refu_ess_battery_state_of_charge"
+SOC = "sensor.refu_ess_battery_state_of_charge_soc"
 OF_YAML = "sensor.neighbour_in_yaml"
 PARTS = ("home_assistant", "device", "gateway")
 POWER_W = 20_000
