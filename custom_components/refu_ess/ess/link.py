@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from statistics import median, quantiles
@@ -167,7 +168,7 @@ class GuardedUnit:
 
     def _end(self, task: asyncio.Task[list[int]]) -> None:
         self._left.discard(task)
-        if not task.cancelled():
+        with suppress(asyncio.CancelledError):
             task.exception()  # nobody may be waiting for it any longer
 
     async def _request[**P, T](self, send: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
