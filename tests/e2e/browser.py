@@ -13,6 +13,21 @@ from .home_assistant import PASSWORD, ROOT, USER, HomeAssistant
 
 SHOTS = ROOT / ".shots"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CUT_OFF = """() => {
+  const found = [];
+  const look = (root, inRow) => {
+    for (const one of root.querySelectorAll("*")) {
+      const here = inRow || /-ENTITY-ROW$/.test(one.tagName);
+      const text = one.textContent.trim();
+      const cut = one.scrollWidth > one.clientWidth + 1 && one.clientWidth > 0;
+      if (here && text && cut && getComputedStyle(one).textOverflow === "ellipsis") found.push(text);
+      if (one.shadowRoot) look(one.shadowRoot, here);
+    }
+  };
+  look(document, false);
+  return found;
+}"""
+"""Finds the texts in rows of entities that have less room than they need."""
 TIMEOUT_MS = 20_000
 ANIMATION_MS = 700
 
@@ -70,6 +85,11 @@ class Browser:
         path = SHOTS / f"{name}.png"
         self.page.screenshot(path=path)
         return path
+
+    def cut_off(self) -> list[str]:
+        """Return the texts in rows of entities that are cut off."""
+        self.page.wait_for_timeout(ANIMATION_MS)
+        return list(self.page.evaluate(CUT_OFF))
 
     def click(self, name: str) -> None:
         """Press a button."""

@@ -27,10 +27,8 @@ from .simulator import Simulator, silent_server
 CHANNELS = json.loads((ROOT / "tests/fixtures/register_map.json").read_text())["channels"]
 GERMAN = ROOT / "custom_components" / DOMAIN / "translations" / "de.json"
 
-SOME_ARE_UNKNOWN = {"time_to_empty", "time_to_full", "round_trip_efficiency", "next_error_reset"}
+SOME_ARE_UNKNOWN = {"lease_end", "time_to_empty", "time_to_full", "round_trip_efficiency", "next_error_reset"}
 """They depend on which way power flows, on how much went through the battery, or on a command."""
-WITHOUT_A_LEASE = {"lease_end"}
-"""Unavailable while no setpoint is held."""
 PATIENCE_SECONDS = 30
 """Seconds until a change must be visible, at one poll a second."""
 FAILURES_WITHOUT_A_WORD = 4
@@ -77,7 +75,7 @@ class Bench:
 
         def available() -> bool:
             states = ess.states()
-            return having(states, "unavailable") <= WITHOUT_A_LEASE and (
+            return not having(states, "unavailable") and (
                 since is None or states["soc"]["last_changed"] != since["last_changed"]
             )
 
@@ -141,7 +139,7 @@ def test_states_are_filled(bench: Bench) -> None:
     """Every enabled entity shows what the simulator says."""
     states = bench.ess.states()
     assert len(states) > 60
-    assert having(states, "unavailable") == WITHOUT_A_LEASE
+    assert having(states, "unavailable") == set()
     assert having(states, "unknown") <= SOME_ARE_UNKNOWN
     assert float(states["soc"]["state"]) == pytest.approx(bench.simulator.control(do="state")["soc"], abs=1)
 
@@ -259,16 +257,40 @@ def see_flow(window: Browser) -> None:
     page = window.page
     page.goto(f"{window.ha.url}/config/integrations/dashboard/add?domain={DOMAIN}")
     window.click("OK")
-    page.get_by_text("How is the ESS connected?").wait_for()
+    page.get_by_text(ENGLISH["config"]["step"]["user"]["title"]).wait_for()
     window.shoot("flow-menu")
     page.get_by_text("Modbus TCP", exact=True).click()
     page.get_by_role("textbox", name="Host").fill("127.0.0.1")
     page.get_by_role("spinbutton", name="Port").fill(str(free_port()))
-    page.get_by_text("Unit and connection").click()
+    page.get_by_text(ENGLISH["config"]["step"]["tcp"]["sections"]["connection"]["name"]).click()
     window.shoot("flow-form")
     window.click("Submit")
     page.get_by_text("The host refused the connection").wait_for()
     window.shoot("flow-error")
+
+
+HEIGHT = 2400
+WIDTHS = {"desktop": 1400, "phone": 390}
+
+
+def cut_off(bench: Bench, language: str) -> dict[str, list[str]]:
+    """Return what is cut off on the pages of the devices, by window and page; groups are all alike."""
+    pages = {name: device for device, name in bench.ess.devices().items() if not re.search("[2-9]$", name)}
+    found = {}
+    with browser(bench.ha, language=language) as window:
+        for name, device in pages.items():
+            window.page.goto(f"{window.ha.url}/config/devices/device/{device}")
+            window.page.locator("ha-device-entities-card").first.wait_for()
+            for kind, width in WIDTHS.items():
+                window.page.set_viewport_size({"width": width, "height": HEIGHT})
+                found[f"{kind}, {name}"] = window.cut_off()
+    return {page: texts for page, texts in found.items() if texts}
+
+
+@needs_chromium
+def test_nothing_is_cut_off(bench: Bench) -> None:
+    """Every name and state has room on the pages of the devices."""
+    assert cut_off(bench, "en") == {}
 
 
 @needs_chromium
@@ -285,6 +307,7 @@ def test_browser_in_german(bench: Bench) -> None:
         window.shoot("german-device")
         window.page.get_by_text(german["system_state"]["state"]["start"], exact=True).first.wait_for()
         assert window.complaints == []
+    assert cut_off(bench, "de") == {}
     bench.ha.speak("en")
     bench.ha.call("homeassistant.reload_config_entry", {"entry_id": ess.entry_id})
 
@@ -387,7 +410,7 @@ def test_restart(bench: Bench) -> None:
     assert bench.writes_in(QUIET_SECONDS) == 0
     states = ess.states()
     assert ids.keys() - states.keys() == set()
-    assert having(states, "unavailable") == WITHOUT_A_LEASE
+    assert having(states, "unavailable") == set()
     assert having(states, "unknown") <= SOME_ARE_UNKNOWN
     assert {key: entity["entity_id"] for key, entity in ess.registered().items()} == ids
 
