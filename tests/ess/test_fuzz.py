@@ -1,24 +1,25 @@
-"""Any words at all: nothing raises, nothing is of a wrong type, and a counter does not fall for a glitch."""
+"""Any words over any link: nothing raises, only what was served is shown, and a counter does not fall for a glitch.
+
+`REFU_ESS_EXAMPLES` sets how many courses are tried; where it is set they are other ones each time.
+"""
 
 import logging
 import math
+import os
+from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
+from modbus_connection import ModbusError
 from modbus_connection.mock import MockModbusConnection
 from modbus_connection.model import NumberField
 
-from custom_components.refu_ess.ess import (
-    BITS,
-    CHANNELS,
-    CONDITIONS,
-    REGISTER_CHANNELS,
-    InverterStatusLayout,
-    RefuEss,
-    Site,
-)
+from custom_components.refu_ess.ess import BITS, CHANNELS, CONDITIONS, REGISTER_CHANNELS, RefuEss
+from custom_components.refu_ess.ess.enums import Code
 from custom_components.refu_ess.ess.plausibility import Counted
-from tests.registers import FIRST_SETTING, STATUS_BLOCK
+from tests.conftest import RUNNING_INPUT
+from tests.oracle import STEPS, Oracle, Shown
 
 from .clock import Clock
 
@@ -27,7 +28,11 @@ WHOLE = {
     entry.key for entry in REGISTER_CHANNELS if entry.codes is None and entry.unit in {None, "%", "mV", "°C", "kWh"}
 }
 """The channels that count in whole numbers, words among them."""
-QUIET = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUIET = settings(
+    max_examples=int(os.environ.get("REFU_ESS_EXAMPLES", "60")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+)
 
 
 @pytest.fixture(autouse=True)
@@ -36,38 +41,63 @@ def _quiet(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL)
 
 
-@given(
-    st.lists(st.lists(WORD, min_size=86, max_size=86), min_size=1, max_size=4),
-    st.lists(WORD, min_size=11, max_size=11),
-    st.sampled_from(InverterStatusLayout),
-)
-@QUIET
-async def test_any_words(polls: list[list[int]], holdings: list[int], layout: InverterStatusLayout) -> None:
-    """Every value is of its type, and every bit a yes or no, however many polls brought whatever words."""
-    unit = MockModbusConnection().for_unit(1)
-    unit.holding.update(dict(enumerate(holdings, FIRST_SETTING)))
-    clock = Clock()
-    device = RefuEss(unit, Site(inverter_status_layout=layout), clock=clock)
-    for inputs in polls:
-        unit.input.update(dict(enumerate(inputs, STATUS_BLOCK)))
-        await device.async_poll()
-        clock.now += 10
+def shown_by(device: RefuEss) -> Shown:
+    """Return how to look at a picture as the oracle does."""
+    picture = device.picture
+
+    def shown(key: str) -> tuple[bool, Any]:
+        value = picture.values[key]
+        return picture.available(key), value.slug if isinstance(value, Code) else value
+
+    return shown
+
+
+def check_types(device: RefuEss) -> None:
+    """Check that every value is of its type, and every bit a yes or no."""
     for entry in CHANNELS:
         value = device.picture.values[entry.key]
         if entry.codes is not None:
             assert value is None or type(value) is entry.codes
         elif entry.key in WHOLE:
             assert value is None or type(value) is int, entry.key
-        elif entry.key in ("alias", "most_severe_alarm"):
-            assert isinstance(value, str)
+        elif entry.key in {"alias", "most_severe_alarm"}:
+            assert value is None or isinstance(value, str)
         else:
             assert value is None or isinstance(value, (int, float))
             assert value is None or math.isfinite(value)
-    for bit in BITS:
-        value = device.picture.values[bit.key]
-        assert type(value) is bool or (value is None and bit.bit.depends_on_layout)
-    for key in CONDITIONS:
-        assert type(device.picture.values[key]) is bool
+    for key in (*(bit.key for bit in BITS), *CONDITIONS):
+        value = device.picture.values[key]
+        assert value is None or type(value) is bool
+
+
+@given(steps=STEPS)
+@QUIET
+async def test_any_words_over_any_link(steps: list[tuple[dict[int, int], tuple[str, Any]]]) -> None:
+    """Whatever words and faults come, only what was served is shown or nothing, and in the end all is fresh."""
+    connection = MockModbusConnection()
+    unit, clock = connection.for_unit(1), Clock()
+    unit.input.update(RUNNING_INPUT)
+    device = RefuEss(unit, clock=clock)
+    oracle = Oracle(connection, unit, clock)
+
+    def pass_time(seconds: float) -> None:
+        clock.now += seconds
+
+    oracle.pass_time = pass_time
+    for words, event in steps:
+        oracle.put(words)
+        oracle.meet(event)
+        began = clock.now
+        with suppress(ModbusError):
+            await device.async_poll()
+        oracle.check(shown_by(device), fresh_s=clock.now - began)
+        check_types(device)
+        clock.now += 10
+    oracle.heal()
+    clock.now += 400  # longer than registers that were refused are left alone
+    await device.async_poll()
+    oracle.check(shown_by(device), fresh_s=0)
+    assert not device.picture.unavailable
 
 
 @given(st.data())
