@@ -1,7 +1,7 @@
 """What words support: an oracle of its own, made from the register map, which the declarations never read.
 
 It sees each request and its answer. For every channel and bit it knows what may be shown: what was served the last time
-it was asked for, nothing if that request failed, and `None` where the integration is documented to doubt. To show nothing
+it was asked for, nothing if that request failed, and `None` where the integration is documented to doubt. Showing none
 is never wrong while something fails.
 """
 
