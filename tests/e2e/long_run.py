@@ -31,10 +31,14 @@ ASKED_W = (-20_000, -7_000, 5_000, 15_000)
 """What the automations command. The steps of the start-up ramp and the limits only reduce it."""
 W_PER_WORD = 100
 SETPOINTS = range(0x203, 0x20B)
+WORK_STATE = 0x200
+"""Written to start the system after a fault."""
 FAULT_SECONDS = (2.0, 45.0)
 CALM_SECONDS = (15.0, 40.0)
 BACK_SECONDS = 60.0
 """The most that may pass from the end of a fault until all is shown again."""
+REFUSED_SECONDS = 330.0
+"""The same for registers that were refused: the integration asks for them again after 300 s."""
 TOKEN_SECONDS = 1200.0
 """An access token holds half an hour."""
 
@@ -84,6 +88,7 @@ ENDS = {"unplug": ("plug",), "fail": ("clear",), "alarm": ("release",), "value":
 EXPECTED = (
     "We found a custom integration",
     "Error fetching",
+    "[homeassistant.components.automation.",  # a command that was refused
 )
 """Lines that may be there: Home Assistant's warning about custom integrations, and one for each time without a link."""
 
@@ -130,12 +135,15 @@ def trouble(simulator: Simulator, ess: Ess, chance: random.Random, run: Run) -> 
         simulator.control(do=command)
     ended = time.monotonic()
     try:
-        until(lambda: is_back(ess), BACK_SECONDS, name_of(fault))
+        until(lambda: is_back(ess), REFUSED_SECONDS if "from" in fault else BACK_SECONDS, name_of(fault))
     except TimeoutError as err:
         run.bad.append(str(err))
     run.back_s.setdefault(name_of(fault), []).append(time.monotonic() - ended)
-    if simulator.control(do="state")["soc"] not in range(30, 70):
+    state = simulator.control(do="state")
+    if not 30 <= state["soc"] <= 70:
         simulator.control(do="soc", percent=50)
+    if state["system_state"] == "STANDBY":
+        ess.ha.call("button.press", {"entity_id": ess.registered()["start_system"]["entity_id"]})
 
 
 def check_writes(simulator: Simulator, run: Run) -> None:
@@ -145,11 +153,13 @@ def check_writes(simulator: Simulator, run: Run) -> None:
         for address, word in enumerate(write["values"], write["address"]):
             registers[address] = word
             watts = ((word ^ 0x8000) - 0x8000) * W_PER_WORD
+            if address == WORK_STATE:
+                continue
             if address not in SETPOINTS:
                 run.bad.append(f"0x{address:03X} was written")
             elif not min(ASKED_W) <= watts <= max(ASKED_W):
                 run.bad.append(f"{watts} W were written")
-    if any(registers.values()):
+    if any(registers.get(address) for address in SETPOINTS):
         run.bad.append(f"at the end the device was left with {registers}")
 
 
