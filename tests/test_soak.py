@@ -50,7 +50,7 @@ OPTIONS = {"start_delay": 0, "ramp_rate": 1000, "guard": LONG}
 POLL_S = 10
 WARM_UP = 8 if LONG else 2
 GUARD_ENDS_S = 90.0
-SOC_SENSOR = "sensor.refu_ess_battery_state_of_charge"
+SOC_SENSOR = "sensor.refu_ess_battery_state_of_charge_soc"
 OBJECTS_EACH_TIME = 3
 """How many objects may stay of a single reload or hour; each has more entities than that."""
 OBJECTS_AT_ALL = 8000
