@@ -1,8 +1,8 @@
 """What words support: an oracle of its own, made from the register map, which the declarations never read.
 
 It sees each request and its answer. For every channel and bit it knows what may be shown: what was served the last time
-it was asked for, nothing if that request failed, and `None` where the integration is documented to doubt. Showing none
-is never wrong while something fails.
+it was asked for, nothing if that request failed, and `None` where the integration is documented to doubt. Showing
+nothing is never wrong while something fails.
 """
 
 import json
@@ -54,7 +54,7 @@ class Oracle:
     def __init__(self, connection: MockModbusConnection, unit: MockModbusUnit, now: Callable[[], float]) -> None:
         """See every read from here on."""
         self.connection, self.unit, self._now = connection, unit, now
-        self.pass_time: Callable[[float], None] = lambda _: None
+        self.pass_time: Callable[[float], object] = lambda _: None
         """Called with the seconds by which an answer is late."""
         self.late_s = 0.0
         self.short = False
