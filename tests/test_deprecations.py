@@ -72,8 +72,13 @@ def test_other_lines_are_no_reports(name: str, level: int, text: str) -> None:
     assert collector.reports == []
 
 
-def test_report_fails_the_test(pytester: pytest.Pytester) -> None:
+def test_report_fails_the_test(
+    pytester: pytest.Pytester, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The fixture ends a test that provoked a report with an error."""
+    plugin = "tests.latest_release"
+    first = ["-p", plugin] if request.config.pluginmanager.has_plugin(plugin) else []
+    monkeypatch.setenv("PYTHONPATH", str(INTEGRATION.parents[1]))
     pytester.makeconftest(
         f"import sys\nsys.path.insert(0, {str(INTEGRATION.parents[1])!r})\nfrom tests.conftest import deprecations\n"
     )
@@ -84,6 +89,6 @@ def test_report_fails_the_test(pytester: pytest.Pytester) -> None:
             logging.getLogger("homeassistant.helpers.frame").warning("custom integration '{DOMAIN}' is old")
         """
     )
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-o", "asyncio_mode=auto", "-q")
+    result = pytester.runpytest_subprocess(*first, "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", "-q")
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(["*Home Assistant reports:*"])

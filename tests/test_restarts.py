@@ -96,7 +96,7 @@ def neighbour(hass: HomeAssistant) -> Iterator[Neighbour]:
     module = MockModule(
         NEIGHBOUR, async_setup_entry=found.async_setup_entry, async_unload_entry=found.async_unload_entry
     )
-    mock_integration(hass, module)
+    mock_integration(hass, module, built_in=False)
     mock_platform(hass, f"{NEIGHBOUR}.config_flow")
     with mock_config_flow(NEIGHBOUR, ConfigFlow):
         yield found
