@@ -296,12 +296,13 @@ async def test_days_of_polling(
     await _live(hass, freezer, unit, entry, hours=HOURS_OF_POLLING, name="of polling", act=lambda: move(unit, chance))
 
 
-ERRORS: tuple[ModbusError, ...] = (
-    ModbusTimeoutError("late"),
-    ModbusConnectionError("gone"),
-    ServerDeviceBusyError(),
-    IllegalDataAddressError(),
+ERRORS: tuple[Callable[[], ModbusError], ...] = (
+    lambda: ModbusTimeoutError("late"),
+    lambda: ModbusConnectionError("gone"),
+    ServerDeviceBusyError,
+    IllegalDataAddressError,
 )
+"""A new one each time: an error that is raised again keeps the frames of every time before."""
 
 
 class Trouble:
@@ -334,7 +335,7 @@ class Trouble:
     @property
     def error(self) -> ModbusError:
         """One of them."""
-        return self.chance.choice(ERRORS)
+        return self.chance.choice(ERRORS)()
 
     def fail_settings(self) -> None:
         """Let one setting block fail."""
