@@ -120,6 +120,7 @@ class Cable(Wire):
         self.port = port
         self._device_port = 0
         self._server: asyncio.Server | None = None
+        self._plugged = False
         self._links: set[asyncio.Task[None]] = set()
         self._dead: set[asyncio.Task[None]] = set()
         self._deaf: list[socket.socket] = []
@@ -127,12 +128,13 @@ class Cable(Wire):
 
     @override
     async def plug(self, device_port: int) -> None:
-        self._device_port = device_port
+        self._device_port, self._plugged = device_port, True
         self._server = await asyncio.start_server(self._serve, self.host, self.port)
         self.port = int(self._server.sockets[0].getsockname()[1])
 
     @override
     async def unplug(self) -> None:
+        self._plugged = False
         self._stop_listening()
         await self.drop()
 
@@ -173,7 +175,12 @@ class Cable(Wire):
             await self.plug(self._device_port)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self.faults.refused or (self.faults.clients is not None and len(self._links) >= self.faults.clients):
+        # A connection may be accepted in the moment in which the cable is pulled.
+        if (
+            not self._plugged
+            or self.faults.refused
+            or (self.faults.clients is not None and len(self._links) >= self.faults.clients)
+        ):
             writer.transport.abort()
             return
         link = asyncio.current_task()
