@@ -37,7 +37,7 @@ SMOKE = Alarm("BatteryFault10", 7)
 
 
 def is_active(alarm: Alarm, words: Mapping[int, int]) -> bool:
-    """Whether these words raise an alarm: its bit is set or, for readiness, not set."""
+    """Return whether these words raise an alarm: its bit is set or, for readiness, not set."""
     is_set = bool(words[ADDRESSES[alarm.word]] >> alarm.bit & 1)
     return is_set is not (SEVERITIES[alarm] == "ready")
 

@@ -1,4 +1,4 @@
-"""What words support: an oracle of its own, made from the register map, which the declarations never read.
+"""Values that words support: an independent oracle, made from the register map, which the declarations never read.
 
 It sees each request and its answer. For every channel and bit it knows what may be shown: what was served the last time
 it was asked for, nothing if that request failed, and `None` where the integration is documented to doubt. Showing
@@ -64,7 +64,7 @@ class Oracle:
         self._failed: set[int] = set()
         """The addresses whose last request failed."""
         self._counted: dict[str, set[float]] = {key: set() for key in COUNTERS}
-        """What the counters were ever served as."""
+        """Every value of the counters that was served."""
         self._input, self._holding = unit.read_input_registers, unit.read_holding_registers
         unit.read_input_registers = self._read_inputs  # type: ignore[method-assign]
         unit.read_holding_registers = self._read_settings  # type: ignore[method-assign]
@@ -128,7 +128,7 @@ class Oracle:
         return self._served[address][1]
 
     def number(self, name: str) -> float:
-        """What a channel's words mean by the register map."""
+        """Return the value of a channel by the register map."""
         channel = BY_NAME[name]
         first, count = channel["address"], channel["registers"]
         raw = sum(self.word(first + index) << 16 * index for index in range(count))  # low word first
@@ -138,7 +138,7 @@ class Oracle:
         return float(raw * channel["scale_effective"] * to_ours * (-1 if channel["negate"] else 1))
 
     def _gone(self, name: str) -> bool:
-        """Whether the last request for a channel failed, or there was none."""
+        """Return whether the last request for a channel failed, or there was none."""
         channel = BY_NAME[name]
         addresses = range(channel["address"], channel["address"] + channel["registers"])
         return any(address in self._failed or address not in self._served for address in addresses)

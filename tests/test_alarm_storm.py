@@ -187,7 +187,7 @@ async def test_between_two_polls(storm: Storm, reported: Reported) -> None:
 
 
 async def test_the_history_is_the_events(storm: Storm, reported: Reported) -> None:
-    """What the action remembers is what was reported, in the opposite order."""
+    """The history of the action is the reported events, newest first."""
     told: list[dict[str, Any]] = []
     for on in (True, False):
         storm.put(*list(SEVERITIES)[:40], on=on)

@@ -64,7 +64,7 @@ async def test_deprecated_function_is_caught(hass: HomeAssistant, deprecations: 
     ],
 )
 def test_other_lines_are_no_reports(name: str, level: int, text: str) -> None:
-    """What others do, and what this integration says itself, fails nothing."""
+    """Reports about other integrations, and this integration's own log lines, fail nothing."""
     collector = Collector()
     record = logging.LogRecord(name, level, __file__, 1, text, None, None)
     if record.levelno >= collector.level:

@@ -153,7 +153,7 @@ def breaks(schema: Any, words: dict[str, Any]) -> bool:
 
 
 class Unchanged:
-    """What a refused input must leave as it is."""
+    """State that a refused input must leave unchanged."""
 
     def __init__(self, entry: MockConfigEntry, written: list[Any], unit: MockModbusUnit) -> None:
         """Take what is there."""

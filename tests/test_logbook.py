@@ -80,7 +80,7 @@ async def test_commands(
     freezer: FrozenDateTimeFactory,
     hass_admin_user: MockUser,
 ) -> None:
-    """What a user commands is that user's in every state and line that follows at once; what ends by itself is not."""
+    """A command is attributed to its user in each state and line that it causes; an expiry is attributed to nobody."""
     unit.holding[0x203] = 0
     await poll(hass, freezer, 6)
     changed: list[tuple[str, str | None]] = []

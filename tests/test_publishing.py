@@ -1,4 +1,4 @@
-"""What is around a release: versions, placeholders, workflows and tools are in step."""
+"""Release files: versions, placeholders, workflows and tools agree."""
 
 import json
 import re
@@ -66,7 +66,7 @@ def test_release_is_refused(version: str, changelog: str, tag: str | None, probl
 def test_notes_of_a_release_are_its_section(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the release says is what the changelog says about it, and nothing about the one before."""
+    """The release notes are the changelog's section of that release, and nothing of the one before."""
     changelog = f"# Changelog\n\n## {VERSION} (2030-02-01)\n\n- New.\n\n## 0.0.1\n\n- Old.\n"
     monkeypatch.setattr(RELEASE, "CHANGELOG", Readable(changelog))
     RELEASE.main([f"v{VERSION}"])

@@ -51,9 +51,9 @@ WARM_UP = 8 if LONG else 2
 GUARD_ENDS_S = 90.0
 SOC_SENSOR = "sensor.refu_ess_battery_state_of_charge_soc"
 OBJECTS_EACH_TIME = 3
-"""How many objects may stay of a single reload or hour; each has more entities than that."""
+"""Objects that may remain after a single reload or hour; each has more entities than that."""
 OBJECTS_AT_ALL = 8000
-"""What fills up to its limit: the history of alarms, the memory of writes, Home Assistant's caches."""
+"""Objects that fill up to a limit: the history of alarms, the recent writes, Home Assistant's caches."""
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def _silence(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Footprint:
-    """What this process holds."""
+    """Resources held by this process."""
 
     tasks: int
     timers: int
@@ -94,7 +94,7 @@ class Footprint:
 
     @property
     def countable(self) -> dict[str, int]:
-        """What has to be exactly the same. Threads are those of Home Assistant's pool, which grows to its size."""
+        """Resources that must be unchanged. Threads belong to Home Assistant's pool, which grows to its size."""
         found = asdict(self)
         return {key: found[key] for key in ("tasks", "timers", "listeners", "file_handles", "child_processes")}
 
@@ -306,7 +306,7 @@ ERRORS: tuple[Callable[[], ModbusError], ...] = (
 
 
 class Trouble:
-    """What happens at random: faults, their end, other words, commands."""
+    """Random events: faults, their end, other words, commands."""
 
     def __init__(self, hass: HomeAssistant, entry: MockConfigEntry, unit: MockModbusUnit) -> None:
         """Take what it happens to."""

@@ -41,7 +41,7 @@ class OfTimeout:
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """What is done to wire or device."""
+    """Commands to the simulator."""
 
     key: str
     title: str

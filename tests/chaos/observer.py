@@ -1,4 +1,4 @@
-"""What is seen of one run: states, lease, log, and what the device served and received."""
+"""Observations of one run: states, lease, log, and the words that the device served and received."""
 
 import logging
 import re
@@ -32,7 +32,7 @@ BLOCKS = {
 OWN = "custom_components.refu_ess"
 KILO = 1000
 NOT_OURS = re.compile(r"^Executing <|^Updating state for .* took|incoming connection")
-"""What a slow machine logs, and the simulator in the same process."""
+"""Log lines of a slow machine, and of the simulator in the same process."""
 
 
 @dataclass(frozen=True)
@@ -116,11 +116,11 @@ class Observer:
         return {key for key, one in self.states().items() if one == state}
 
     def soc(self) -> str:
-        """What the state of charge shows."""
+        """The state of the state of charge sensor."""
         return self.states()[SOC_KEY]
 
     def description(self, unknown_before: set[str], fresh_soc: int) -> str:
-        """What the entities show, in a few words."""
+        """A summary of the entities' states."""
         missing = self.without(STATE_UNAVAILABLE)
         gone = [
             name

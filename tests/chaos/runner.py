@@ -32,7 +32,7 @@ SOC_BEFORE, SOC_DURING, SOC_AFTER = 62, 50, 38
 
 @dataclass
 class Outcome:
-    """What one case did."""
+    """Result of one case."""
 
     key: str
     shown: str = ""
@@ -40,7 +40,7 @@ class Outcome:
     lost_after_s: float | None = None
     """From the fault to the first moment without a state of charge, `None` if it was there all the time."""
     losses: int = 0
-    """How often the state of charge became unavailable."""
+    """Number of times the state of charge became unavailable."""
     recovery_s: float = float("nan")
     """From the end of the fault until everything is as before."""
     lease: str = ""

@@ -36,7 +36,7 @@ QUICK = frozenset(
         "reboot_keeps-tcp-private-held",
     }
 )
-"""What the ordinary suite has time for: every transport, link and kind of fault."""
+"""Cases of the ordinary suite: every transport, link and kind of fault."""
 
 pytestmark = [
     pytest.mark.usefixtures("socket_enabled"),
@@ -51,7 +51,7 @@ def _every_entity(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def wanted(case: Case) -> bool:
-    """Whether a case is run: all for `scripts/faults` but those that have passed, else the quick ones."""
+    """Return whether a case is run: all for `scripts/faults` but those that have passed, else the quick ones."""
     if FOLDER is None:
         return case.key in QUICK
     result = Path(FOLDER) / f"{case.key}.json"

@@ -28,7 +28,7 @@ from .simulator import Simulator
 
 POLL_SECONDS = 10
 ASKED_W = (-20_000, -7_000, 5_000, 15_000)
-"""What the automations command. The steps of the start-up ramp and the limits only reduce it."""
+"""Powers that the automations command. The start-up ramp and the limits only reduce them."""
 W_PER_WORD = 100
 SETPOINTS = range(0x203, 0x20B)
 WORK_STATE = 0x200
@@ -83,7 +83,7 @@ FAULTS: tuple[dict[str, Any], ...] = (
     {"do": "unplug"},
 )
 ENDS = {"unplug": ("plug",), "fail": ("clear",), "alarm": ("release",), "value": ("release",), "raw": ("release",)}
-"""How the faults end that a healed wire does not end."""
+"""Commands that end the faults which a healed wire does not end."""
 
 EXPECTED = (
     "We found a custom integration",
@@ -107,7 +107,7 @@ class Home(HomeAssistant):
 
 @dataclass
 class Run:
-    """What happened."""
+    """Results of the run."""
 
     back_s: dict[str, list[float]] = field(default_factory=dict)
     """By fault, the seconds from its end until everything was shown again."""
@@ -120,7 +120,7 @@ def name_of(fault: dict[str, Any]) -> str:
 
 
 def is_back(ess: Ess) -> bool:
-    """Whether everything that the device reports is shown."""
+    """Return whether everything that the device reports is shown."""
     states = ess.states()
     shown = [states[key]["state"] for key in ("system_state", "active_power", "soc", "grid_frequency") if key in states]
     return len(shown) >= 3 and "unavailable" not in shown and "unknown" not in shown

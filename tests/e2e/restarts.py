@@ -96,7 +96,7 @@ class Plant:
             self._gateway.wait()
 
     def shown(self) -> tuple[str, ...]:
-        """What the three show of the state of charge."""
+        """Return the state of charge that each of the three shows."""
         states = self.ha.states()
         (entry,) = self.ha.entries(DOMAIN)
         soc = Ess(self.ha, entry).states()["soc"]["state"]

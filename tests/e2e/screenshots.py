@@ -135,7 +135,7 @@ class Studio:
                 self.take(window, f"dashboard-phone{shade}{suffix}")
 
     def device_pages(self) -> None:
-        """What an owner sees at default settings."""
+        """The pages at default settings."""
         battery, group = (ENGLISH["device"][key]["name"] for key in ("battery", "battery_group"))
         pages = {
             TITLE: ("device", 1270),

@@ -136,7 +136,7 @@ async def test_a_silent_device_costs_one_request(device: RefuEss, unit: MockModb
 
 
 async def test_a_command_does_not_wait_for_silence(device: RefuEss, unit: MockModbusUnit, clock: Clock) -> None:
-    """What a command or a lease wants to read back is left to the poll, also when its wait is over."""
+    """Readbacks for a command or a lease are left to the poll, even when the wait is over."""
     fail(unit, ACTIVE_SETPOINT)
     await device.async_poll()
     assert ACTIVE_SETPOINT not in await asked(device, unit, also=("total_setpoints",))

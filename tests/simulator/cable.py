@@ -80,7 +80,7 @@ class Wire(ABC):
         self._losing, self._kept_back = False, None
 
     def _passes(self, request: bytes) -> bool:
-        """Whether this request arrives."""
+        """Return whether this request arrives."""
         zero = Frame.take(request, rtu=self._rtu).writes_zero
         self._losing = self.faults.lose > 0 and (self._losing or zero)
         self.faults.lose -= self._losing

@@ -42,7 +42,7 @@ class Frame:
 
     @property
     def writes_zero(self) -> bool:
-        """Whether this request writes zeros only."""
+        """The request writes zeros only."""
         function = self.pdu[0]
         return function in VALUES_AT and not any(self.pdu[VALUES_AT[function] :])
 

@@ -57,7 +57,7 @@ class Model:
     capacity_kwh: float = 130.0
     groups: int = 4
     shifted: bool = False
-    """Whether the upper bits of InverterStatus lie one place lower than documented."""
+    """The upper bits of InverterStatus lie one place lower than documented."""
     state: State = State.START
     total_w: float = 0.0
     total_var: float = 0.0

@@ -65,7 +65,7 @@ class Behaviour:
     silent: list[range] = field(default_factory=list)
     """Addresses that it leaves unanswered when they are read."""
     age_s: float | None = None
-    """How old the words are that it answers with."""
+    """Age in seconds of the words in its answers."""
     reboot: Reboot | None = None
     """It reboots at the next request of a kind."""
     writes: str = "done"
@@ -138,7 +138,7 @@ class Simulator:
 
     @property
     def rebooting(self) -> bool:
-        """Whether a reboot is under way or yet to come."""
+        """A reboot is in progress or pending."""
         return self._down or self.behaviour.reboot is not None
 
     @property

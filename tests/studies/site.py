@@ -24,7 +24,7 @@ METER_SECONDS = 5
 DECISION_SECONDS = 10
 """Between two decisions of a blueprint: its trigger."""
 LEASE_SECONDS = 30
-"""How long a command holds: its duration."""
+"""Duration of a command."""
 COMMAND_SECONDS = 2
 """From a decision until the ESS follows it."""
 CAPACITY_KWH = 130.0
@@ -101,7 +101,7 @@ def net_load(site: Site, days: float) -> tuple[float, ...]:
 
 @dataclass
 class Result:
-    """What a run led to."""
+    """Results of a run."""
 
     peak_kw: float = 0.0
     """The highest quarter-hour mean of the import."""
@@ -110,7 +110,7 @@ class Result:
     discharged_kwh: float = 0.0
     charged_kwh: float = 0.0
     starts: int = 0
-    """How often the battery began to run."""
+    """Number of battery starts."""
     imported_kwh: float = 0.0
     exported_kwh: float = 0.0
     last_soc: float = BEGIN_SOC
@@ -132,12 +132,12 @@ SHARED_SOC = 50
 
 @dataclass(frozen=True)
 class Strategy:
-    """How the battery of a site is commanded: by which blueprints, with which inputs beside the defaults."""
+    """Control of the battery of a site: blueprints, with the inputs that differ from the defaults."""
 
     name: str
     blueprints: tuple[tuple[str, Mapping[str, object]], ...] = ()
     quarter_energy: bool = True
-    """Whether the guard knows the energy of the quarter-hour; without, it is a plain cap."""
+    """The guard knows the energy of the quarter-hour; without, it is a plain cap."""
     meter_seconds: int = METER_SECONDS
 
 
@@ -167,7 +167,7 @@ CASES = tuple(
     )
     for strategy in strategies
 )
-"""What is compared, the cases without gain included."""
+"""Cases compared, including those without gain."""
 
 
 def _rules(hass: HomeAssistant, site: Site, strategy: Strategy) -> tuple[Rule, ...]:

@@ -25,7 +25,7 @@ STRAY_S = 10.0
 
 
 def is_unheard(err: ModbusError | None) -> bool:
-    """Whether an error tells nothing of the registers: no answer came, or none that belongs to the request."""
+    """Return whether an error says nothing about the registers: no answer came, or none to this request."""
     return err is not None and not isinstance(err, ModbusExceptionError)
 
 

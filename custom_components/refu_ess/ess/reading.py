@@ -49,7 +49,7 @@ class Reading:
     commands_readable: bool = True
     """Work state, error reset and operation mode can be read."""
     other_setpoints_zero: bool | None
-    """Whether the registers that are never written read back zero; `None` if they cannot be read."""
+    """The setpoint registers not in use read back zero; `None` if they cannot be read."""
     held: Power | None = None
     """The setpoints in use as the device holds them, `None` if they cannot be read."""
     held_unreadable: bool = False

@@ -114,7 +114,7 @@ class ReferenceEntity(CoordinatorEntity[Coordinator]):
             coordinator.by_word[word].append(self.async_write_ha_state)
 
     def shown(self) -> Any:
-        """What it shows."""
+        """The value to show."""
         raise NotImplementedError
 
     @callback
