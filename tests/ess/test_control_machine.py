@@ -223,9 +223,10 @@ class ControlMachine(RuleBasedStateMachine):
             raise RuntimeError("deaf")
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        """Run a command of a user."""
+        """Run a command of a user. It may also raise the unexpected error of a request, if one is to come."""
         self.commanded = True
-        with suppress(RefusedError, WriteFailedError):
+        unexpected = {RuntimeError} if Trouble.UNEXPECTED in self.ess.troubles else set()
+        with suppress(RefusedError, WriteFailedError, *unexpected):
             self.loop.run(coroutine)
 
     async def poll(self) -> None:
@@ -438,8 +439,7 @@ class ControlMachine(RuleBasedStateMachine):
         """At any of its requests, or right after it."""
         self.all_is_well()
         self.ess.troubles.extend([*[None] * skipped, *troubles])
-        with suppress(RuntimeError):
-            self.run(self.command(kind, watts, var, seconds))
+        self.run(self.command(kind, watts, var, seconds))
         self.loop.run(self.live(3))
 
     @precondition(lambda self: self.running)
@@ -450,8 +450,7 @@ class ControlMachine(RuleBasedStateMachine):
         self.run(self.command(3, watts, 0, None))
         self.loop.run(self.live(3))
         self.ess.troubles.extend([*[None] * (skipped // 3), *troubles])
-        with suppress(RuntimeError):
-            self.run(self.controller.async_release())
+        self.run(self.controller.async_release())
         self.loop.run(self.live(2))
 
     @precondition(lambda self: self.running)
@@ -463,8 +462,7 @@ class ControlMachine(RuleBasedStateMachine):
         self.loop.run(self.live(2))
         self.ess.troubles.extend([*[None] * skipped, *troubles])
         self.resetting_forced = True
-        with suppress(RuntimeError):
-            self.run(self.controller.async_begin_reset(forced=True))
+        self.run(self.controller.async_begin_reset(forced=True))
         self.smoked = False
         self.loop.run(self.live(4))
         self.resetting_forced = False
@@ -548,16 +546,14 @@ class ControlMachine(RuleBasedStateMachine):
             finally:
                 await poll
 
-        with suppress(RuntimeError):
-            self.run(both())
+        self.run(both())
 
     @precondition(lambda self: self.running)
     @rule()
     def user_starts_the_system(self) -> None:
         """START."""
         self.user_starts = True
-        with suppress(RuntimeError):
-            self.run(self.controller.async_set_work_state(WorkState.START))
+        self.run(self.controller.async_set_work_state(WorkState.START))
         self.user_starts = False
         self.user_stopped = self.smoked = False
 
@@ -565,8 +561,7 @@ class ControlMachine(RuleBasedStateMachine):
     @rule()
     def user_stops_the_system(self) -> None:
         """STOP, which may fail and stands all the same."""
-        with suppress(RuntimeError):
-            self.run(self.controller.async_set_work_state(WorkState.STOP))
+        self.run(self.controller.async_set_work_state(WorkState.STOP))
         self.user_stopped = not self.disk.failing
 
     @precondition(lambda self: self.running)
@@ -574,16 +569,14 @@ class ControlMachine(RuleBasedStateMachine):
     def user_resets(self, *, forced: bool) -> None:
         """An error reset."""
         self.resetting_forced = forced
-        with suppress(RuntimeError):
-            self.run(self.controller.async_begin_reset(forced=forced))
+        self.run(self.controller.async_begin_reset(forced=forced))
         self.smoked = False
 
     @precondition(lambda self: self.running)
     @rule(mode=st.sampled_from(OperationMode))
     def user_sets_the_mode(self, mode: OperationMode) -> None:
         """Another mode."""
-        with suppress(RuntimeError):
-            self.run(self.controller.async_set_operation_mode(mode))
+        self.run(self.controller.async_set_operation_mode(mode))
         self.loop.run(self.live(1))
         if not self.ess.troubles:
             self.ess.holding[OPERATION_MODE] = 0
@@ -815,8 +808,7 @@ class ControlMachine(RuleBasedStateMachine):
         self.ess.smoke(on=False)
         self.run(self.controller.async_switch_recovery(on=False))
         self.loop.run(self.live(320))  # a block that was rejected is asked again after 5 min
-        with suppress(RuntimeError):
-            self.run(self.controller.async_release())
+        self.run(self.controller.async_release())
         self.loop.run(self.live(60))
         assert not self.controller.busy
         assert self.controller.lease.settled
