@@ -5,22 +5,21 @@ from dataclasses import dataclass
 from typing import Any, override
 
 from homeassistant.components.button import ButtonEntity, ButtonEntityDescription
-from homeassistant.const import EntityCategory
 from homeassistant.core import Context, HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .commander import Commander
 from .coordinator import RefuEssConfigEntry
-from .describe import Placed
+from .describe import Control
 from .entity import RefuEssEntity, Shown
 from .errors import translated
-from .ess import Part, WorkState
+from .ess import WorkState
 
 PARALLEL_UPDATES = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class ControlButtonDescription(Placed, ButtonEntityDescription):
+class ControlButtonDescription(Control, ButtonEntityDescription):
     """Something to do once."""
 
     press_fn: Callable[[Commander, Context | None], Coroutine[Any, Any, None]]
@@ -32,8 +31,6 @@ def _button(
     return ControlButtonDescription(
         key=key,
         translation_key=key,
-        part=Part.ESS,
-        entity_category=EntityCategory.CONFIG,
         press_fn=press_fn,
     )
 

@@ -47,6 +47,14 @@ class Placed(EntityDescription):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Control(Placed):
+    """A description of something that users set or press: it commands the ESS as a whole."""
+
+    part: Part = Part.ESS
+    entity_category: EntityCategory | None = EntityCategory.CONFIG
+
+
+@dataclass(frozen=True, kw_only=True)
 class RefuEssSensorDescription(Placed, SensorEntityDescription):
     """A sensor of a channel."""
 

@@ -11,16 +11,16 @@ from homeassistant.components.number import (
     NumberEntityDescription,
     NumberMode,
 )
-from homeassistant.const import CONF_UNIT_OF_MEASUREMENT, EntityCategory, UnitOfPower, UnitOfReactivePower
+from homeassistant.const import CONF_UNIT_OF_MEASUREMENT, UnitOfPower, UnitOfReactivePower
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .coordinator import RefuEssConfigEntry
-from .describe import NUMBERS, Placed, RefuEssNumberDescription
+from .describe import NUMBERS, Control, RefuEssNumberDescription
 from .entity import RefuEssEntity, Shown
 from .errors import translated
-from .ess import INPUT_BLOCKS, SITE_RANGES, STEP, Part, Power
+from .ess import INPUT_BLOCKS, SITE_RANGES, STEP, Power
 
 PARALLEL_UPDATES = 1
 SUFFIXES = {1: ("",), 3: ("_l1", "_l2", "_l3")}
@@ -30,7 +30,7 @@ UNITS_BEFORE = {UnitOfPower.WATT, UnitOfReactivePower.VOLT_AMPERE_REACTIVE}
 
 
 @dataclass(frozen=True, kw_only=True)
-class SetpointDescription(Placed, NumberEntityDescription):
+class SetpointDescription(Control, NumberEntityDescription):
     """One setpoint among those in use."""
 
     phases: int
@@ -54,13 +54,11 @@ def _active(key: str, phases: int, index: int) -> SetpointDescription:
         phases=phases,
         value_fn=lambda power: power.active_w[index],
         set_fn=lambda power, value: replace(power, active_w=_replaced(power.active_w, index, value)),
-        part=Part.ESS,
         needs=(
             "system_state",
             "soc",
             *(f"set_{kind}_power{suffix}" for kind in ("active", "reactive") for suffix in SUFFIXES[phases]),
         ),
-        entity_category=EntityCategory.CONFIG,
     )
 
 

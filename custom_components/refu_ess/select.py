@@ -5,22 +5,21 @@ from dataclasses import dataclass
 from typing import Any, override
 
 from homeassistant.components.select import SelectEntity, SelectEntityDescription
-from homeassistant.const import EntityCategory
 from homeassistant.core import Context, HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .commander import Commander
 from .coordinator import RefuEssConfigEntry
-from .describe import Placed
+from .describe import Control
 from .entity import RefuEssEntity, Shown
 from .errors import translated
-from .ess import OperationMode, Part
+from .ess import OperationMode
 
 PARALLEL_UPDATES = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class ControlSelectDescription(Placed, SelectEntityDescription):
+class ControlSelectDescription(Control, SelectEntityDescription):
     """A setting with named options."""
 
     value_fn: Callable[[Commander], str | None]
@@ -37,9 +36,7 @@ SELECTS = (
         key="operation_mode",
         translation_key="operation_mode",
         options=[mode.slug for mode in OperationMode],
-        part=Part.ESS,
         needs=("set_operation_mode",),
-        entity_category=EntityCategory.CONFIG,
         value_fn=_mode,
         set_fn=lambda commander, option, context: commander.async_set_operation_mode(
             OperationMode[option.upper()], context

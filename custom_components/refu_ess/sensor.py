@@ -10,14 +10,14 @@ from homeassistant.components.sensor import (
     SensorEntityDescription,
     SensorStateClass,
 )
-from homeassistant.const import EntityCategory, UnitOfPower
+from homeassistant.const import EntityCategory
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .alarm_texts import alarm_texts
 from .commander import Commander
 from .coordinator import RefuEssConfigEntry
-from .describe import SENSORS, Placed, RefuEssSensorDescription
+from .describe import BY_UNIT, SENSORS, Placed, RefuEssSensorDescription
 from .entity import RefuEssEntity, Shown
 from .ess import Code, Limit, Part
 
@@ -36,12 +36,8 @@ CONTROL_SENSORS = (
     ControlSensorDescription(
         key="applied_active_power",
         translation_key="applied_active_power",
-        device_class=SensorDeviceClass.POWER,
-        state_class=SensorStateClass.MEASUREMENT,
-        native_unit_of_measurement=UnitOfPower.WATT,
-        suggested_unit_of_measurement=UnitOfPower.KILO_WATT,
-        suggested_display_precision=1,
         value_fn=lambda commander: commander.applied_w,
+        **BY_UNIT["W"],
     ),
     ControlSensorDescription(
         key="binding_limit",

@@ -5,22 +5,20 @@ from dataclasses import dataclass
 from typing import Any, override
 
 from homeassistant.components.switch import SwitchEntity, SwitchEntityDescription
-from homeassistant.const import EntityCategory
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .coordinator import RefuEssConfigEntry, RefuEssCoordinator
-from .describe import Placed
+from .describe import Control
 from .entity import RefuEssEntity, Shown
 from .errors import translated
-from .ess import Part
 from .options import soc_settings_of
 
 PARALLEL_UPDATES = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class ControlSwitchDescription(Placed, SwitchEntityDescription):
+class ControlSwitchDescription(Control, SwitchEntityDescription):
     """Something to switch on and off."""
 
     value_fn: Callable[[RefuEssCoordinator], bool]
@@ -39,16 +37,12 @@ SWITCHES = (
     ControlSwitchDescription(
         key="soc_protection",
         translation_key="soc_protection",
-        part=Part.ESS,
-        entity_category=EntityCategory.CONFIG,
         value_fn=lambda coordinator: coordinator.commander.controller.soc_settings is not None,
         set_fn=_protect,
     ),
     ControlSwitchDescription(
         key="fault_recovery",
         translation_key="fault_recovery",
-        part=Part.ESS,
-        entity_category=EntityCategory.CONFIG,
         value_fn=lambda coordinator: coordinator.commander.controller.recovery is not None,
         set_fn=_recover,
     ),
