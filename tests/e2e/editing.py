@@ -15,6 +15,20 @@ from .home_assistant import ROOT
 BLUEPRINTS = ROOT / "blueprints" / "automation" / DOMAIN
 ENGLISH: dict[str, Any] = json.loads((ROOT / "custom_components" / DOMAIN / "translations" / "en.json").read_text())
 
+FILL_ATTEMPTS = 10
+EDITED = """() => {
+  const find = (root) => {
+    for (const one of root.querySelectorAll("*")) {
+      if (one.tagName === "HA-AUTOMATION-EDITOR") return one;
+      const found = one.shadowRoot && find(one.shadowRoot);
+      if (found) return found;
+    }
+  };
+  const editor = find(document);
+  return JSON.stringify(editor.config || editor._config);
+}"""
+"""Returns the automation that the editor holds, as JSON."""
+
 
 class _Quiet(SimpleHTTPRequestHandler):
     @override
@@ -79,7 +93,14 @@ class Editor:
         dialog.get_by_role("textbox").first.fill("persistent")
         dialog.get_by_text("Send a persistent notification", exact=True).click()
         self.page.get_by_text("Message body of the notification").wait_for()
-        self.page.locator("ha-selector-text").get_by_role("textbox").first.fill(message)
+        field = self.page.locator("ha-selector-text").get_by_role("textbox", disabled=False).first
+        for _ in range(FILL_ATTEMPTS):  # while the form loads, it is drawn again and forgets what was typed
+            if message in self.page.evaluate(EDITED):
+                return
+            if field.is_visible():  # with a template in it, the field becomes a template editor
+                field.fill(message)
+            self.page.wait_for_timeout(ANIMATION_MS)
+        raise AssertionError(f"the editor does not keep {message!r}")
 
     def save(self, name: str | None = None) -> None:
         """Save the automation; one of a blueprint has a name already."""

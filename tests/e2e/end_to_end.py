@@ -335,7 +335,6 @@ def test_setpoint(bench: Bench) -> None:
 
 
 @needs_chromium
-@pytest.mark.skip(reason="unreliable: the editor draws its form again while it loads, and loses what was typed")
 def test_editor(bench: Bench) -> None:
     """Three automations and one of a blueprint are built with the mouse, and what they wait for starts them."""
     with browser(bench.ha, height=1400) as window, served_blueprints() as address:
