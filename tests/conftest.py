@@ -6,8 +6,8 @@ from unittest.mock import AsyncMock, MagicMock, patch
 
 import pytest
 from freezegun.api import FrozenDateTimeFactory
-from homeassistant.const import CONF_HOST, CONF_PORT
-from homeassistant.core import HomeAssistant
+from homeassistant.const import CONF_HOST, CONF_PORT, STATE_UNAVAILABLE, STATE_UNKNOWN
+from homeassistant.core import Event, EventStateChangedData, HomeAssistant, callback
 from modbus_connection.mock import MockModbusConnection, MockModbusUnit
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 from pytest_homeassistant_custom_component.syrupy import HomeAssistantSnapshotExtension
@@ -22,6 +22,7 @@ from custom_components.refu_ess.const import (
 )
 
 from .deprecations import Collector
+from .helpers import ALARM_EVENT, QUICK, Reported, Written, seconds
 from .registers import (
     ACTIVE_POWER,
     ACTIVE_POWER_L1,
@@ -68,6 +69,17 @@ TCP_DATA = {
     CONF_PORT: 502,
     CONF_UNIT_ID: 1,
     CONF_SHARE_CONNECTION: False,
+}
+
+SERIAL_DATA = {
+    "transport": "serial",
+    "device": "/dev/ttyUSB0",
+    "baudrate": 19200,
+    "bytesize": 8,
+    "parity": "even",
+    "stopbits": 1,
+    "unit_id": 3,
+    "share_connection": False,
 }
 
 # A healthy system that discharges 25 kW, in raw words typed from the device's documentation.
@@ -195,3 +207,48 @@ def everything_enabled() -> Iterator[None]:
     """Enable what is off by default."""
     with patch("homeassistant.helpers.entity.Entity.entity_registry_enabled_default", True):
         yield
+
+
+@pytest.fixture
+def written(unit: MockModbusUnit) -> Written:
+    """Collect the writes to the device."""
+    found: Written = []
+    unit.on_write(lambda event: found.append((event.address, [int(value) for value in event.values])))
+    return found
+
+
+@pytest.fixture
+async def ready(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    link: object,
+    unit: MockModbusUnit,
+    written: Written,
+    freezer: FrozenDateTimeFactory,
+) -> MockConfigEntry:
+    """A running system at rest that may be commanded without a ramp."""
+    unit.holding[ACTIVE_SETPOINT] = 0
+    entry.add_to_hass(hass)
+    hass.config_entries.async_update_entry(entry, options=QUICK)
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+    await seconds(hass, freezer, 11)
+    return entry
+
+
+@pytest.fixture
+def reported(hass: HomeAssistant) -> Reported:
+    """The events of the alarm entity, as a state trigger meets them."""
+    found: Reported = []
+
+    @callback
+    def listen(event: Event[EventStateChangedData]) -> None:
+        old, new = event.data["old_state"], event.data["new_state"]
+        if event.data["entity_id"] != ALARM_EVENT or old is None or new is None:
+            return
+        if STATE_UNAVAILABLE in (old.state, new.state) or new.state in (old.state, STATE_UNKNOWN):
+            return
+        found.append(dict(new.attributes))
+
+    hass.bus.async_listen("state_changed", listen)
+    return found

@@ -13,10 +13,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from .alarm_oracle import ADDRESSES, LABELLED_BITS, SEVERITIES, SMOKE, Alarm, Change, changes, is_active, rank
 from .conftest import RUNNING_INPUT
-from .helpers import poll, state
-from .test_alarms import ALARM_EVENT, Reported, reported
-
-__all__ = ["reported"]
+from .helpers import ALARM_EVENT, Reported, poll, state
 
 BLOCKS = {"status": range(0x100, 0x119), "battery": range(0x11A, 0x156)}
 FIVE = [

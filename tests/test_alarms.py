@@ -7,7 +7,7 @@ from unittest.mock import MagicMock
 
 import pytest
 from freezegun.api import FrozenDateTimeFactory
-from homeassistant.const import STATE_UNAVAILABLE, STATE_UNKNOWN, Platform
+from homeassistant.const import STATE_UNKNOWN, Platform
 from homeassistant.core import CoreState, Event, EventStateChangedData, HomeAssistant, callback
 from homeassistant.helpers import entity_registry as er
 from modbus_connection import IllegalDataAddressError
@@ -21,39 +21,18 @@ from custom_components.refu_ess.const import DOMAIN
 from custom_components.refu_ess.diagnostics import async_get_config_entry_diagnostics
 
 from .bits import GROUP_3_SILENT, HOT, INVERTER_FAULT, SMOKE
-from .helpers import poll, state, switch
+from .helpers import ALARM_EVENT, Reported, poll, state, switch
 from .registers import BATTERY_BLOCK, INVERTER_STATUS, SYSTEM_ERROR_1, SYSTEM_STATE
 
-ALARM_EVENT = "event.refu_ess_alarms"
 ACTIVE = "sensor.refu_ess_active_alarms"
 FAULT = "binary_sensor.refu_ess_fault"
 STORE = f"{DOMAIN}.refu.alarms"
-
-type Reported = list[dict[str, Any]]
 
 
 def short(reported: Reported) -> list[str]:
     """Return `+` and `-` with keys, and `?` where a change was found at the start."""
     signs = {"raised": "+", "cleared": "-"}
     return [signs[one["event_type"]] + one["key"] + ("?" if one["found_at_start"] else "") for one in reported]
-
-
-@pytest.fixture
-def reported(hass: HomeAssistant) -> Reported:
-    """The events of the alarm entity, as a state trigger meets them."""
-    found: Reported = []
-
-    @callback
-    def listen(event: Event[EventStateChangedData]) -> None:
-        old, new = event.data["old_state"], event.data["new_state"]
-        if event.data["entity_id"] != ALARM_EVENT or old is None or new is None:
-            return
-        if STATE_UNAVAILABLE in (old.state, new.state) or new.state in (old.state, STATE_UNKNOWN):
-            return
-        found.append(dict(new.attributes))
-
-    hass.bus.async_listen("state_changed", listen)
-    return found
 
 
 async def test_raised_and_cleared(

@@ -8,7 +8,7 @@ from unittest.mock import AsyncMock, MagicMock, patch
 
 import pytest
 from homeassistant.components.modbus.connection import ModbusConnectionInfo
-from homeassistant.config_entries import SOURCE_USER, ConfigEntryState, ConfigFlowResult
+from homeassistant.config_entries import ConfigEntryState, ConfigFlowResult
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType, InvalidData
 from homeassistant.exceptions import HomeAssistantError
@@ -26,9 +26,9 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.refu_ess.const import DOMAIN
 from custom_components.refu_ess.ess import Doubt
 
-from .conftest import HOST, TCP_DATA
+from .conftest import HOST, SERIAL_DATA, TCP_DATA
 from .generated import INTEGRATION
-from .helpers import fields
+from .helpers import choose, fields
 from .registers import ACTIVE_POWER, SOC, SYSTEM_STATE
 
 TCP_FORM = {"name": "Barn", "host": HOST, "port": 502, "connection": {"unit_id": 1, "share_connection": False}}
@@ -41,28 +41,6 @@ SERIAL_FORM = {
     "stopbits": "1",
     "connection": {"unit_id": 3, "share_connection": False},
 }
-SERIAL_DATA = {
-    "transport": "serial",
-    "device": "/dev/ttyUSB0",
-    "baudrate": 19200,
-    "bytesize": 8,
-    "parity": "even",
-    "stopbits": 1,
-    "unit_id": 3,
-    "share_connection": False,
-}
-
-
-async def choose(hass: HomeAssistant, transport: str, flow: ConfigFlowResult | None = None) -> ConfigFlowResult:
-    """Open the form of a transport."""
-    if flow is None:
-        flow = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_USER})
-    assert flow["type"] is FlowResultType.MENU
-    assert flow["menu_options"] == ["tcp", "rtu_over_tcp", "serial"]
-    form = await hass.config_entries.flow.async_configure(flow["flow_id"], {"next_step_id": transport})
-    assert form["type"] is FlowResultType.FORM
-    assert form["step_id"] == transport
-    return form
 
 
 def placeholders(form: ConfigFlowResult) -> Mapping[str, str]:

@@ -19,18 +19,8 @@ from custom_components.refu_ess.connection import guard_link, modbus_params
 from custom_components.refu_ess.ess import GuardLink, link as link_module
 from custom_components.refu_ess.ess.link import GuardedUnit
 
-from .conftest import HOST, TCP_DATA
+from .conftest import HOST, SERIAL_DATA, TCP_DATA
 from .registers import STATUS_BLOCK, WORK_STATE
-
-SERIAL_DATA = {
-    "transport": "serial",
-    "device": "/dev/ttyUSB0",
-    "baudrate": 19200,
-    "bytesize": 8,
-    "parity": "even",
-    "stopbits": 1,
-    "unit_id": 3,
-}
 
 
 def link(params: ModbusTcpParams | ModbusSerialParams, unit_id: int) -> GuardLink:

@@ -1,8 +1,6 @@
 """Commands through Home Assistant: entities, actions, options, stop and restart, over an ESS in memory."""
 
-import asyncio
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import AsyncMock, Mock, patch
@@ -20,14 +18,13 @@ from modbus_connection.mock import MockModbusUnit
 from pytest_homeassistant_custom_component.common import (
     MockConfigEntry,
     async_capture_events,
-    async_fire_time_changed,
 )
 
 from custom_components.refu_ess.commander import owner_of
 from custom_components.refu_ess.const import DOMAIN
 from custom_components.refu_ess.ess.guard import GuardReport, Outcome, Reason, store_report
 
-from .helpers import state
+from .helpers import QUICK, ZERO, Written, seconds, state
 from .registers import (
     ACTIVE_SETPOINT,
     ACTIVE_SETPOINT_L1,
@@ -43,50 +40,6 @@ from .registers import (
 
 NUMBER = "number.refu_ess_power_setpoint"
 LIMIT = "sensor.refu_ess_limiting_factor"
-QUICK = {"start_delay": 0, "ramp_rate": 100}
-
-type Written = list[tuple[int, list[int]]]
-
-ZERO = [(ACTIVE_SETPOINT, [0]), (REACTIVE_SETPOINT, [0])]
-
-
-@pytest.fixture
-def written(unit: MockModbusUnit) -> Written:
-    """Collect the writes to the device."""
-    found: Written = []
-    unit.on_write(lambda event: found.append((event.address, [int(value) for value in event.values])))
-    return found
-
-
-@pytest.fixture
-async def ready(
-    hass: HomeAssistant,
-    entry: MockConfigEntry,
-    link: object,
-    unit: MockModbusUnit,
-    written: Written,
-    freezer: FrozenDateTimeFactory,
-) -> MockConfigEntry:
-    """A running system at rest that may be commanded without a ramp."""
-    unit.holding[ACTIVE_SETPOINT] = 0
-    entry.add_to_hass(hass)
-    hass.config_entries.async_update_entry(entry, options=QUICK)
-    assert await hass.config_entries.async_setup(entry.entry_id)
-    await hass.async_block_till_done()
-    await seconds(hass, freezer, 11)
-    return entry
-
-
-async def seconds(hass: HomeAssistant, freezer: FrozenDateTimeFactory, count: int, *, wait: bool = True) -> None:
-    """Let seconds go by, one by one; without `wait`, tasks that wait for them need not be done."""
-    for _ in range(count):
-        freezer.tick(timedelta(seconds=1))
-        async_fire_time_changed(hass)
-        if wait:
-            await hass.async_block_till_done(wait_background_tasks=True)
-        else:
-            for _ in range(50):
-                await asyncio.sleep(0)
 
 
 async def call(hass: HomeAssistant, service: str, *, respond: bool = False, **data: Any) -> Any:

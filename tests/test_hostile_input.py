@@ -33,10 +33,7 @@ from custom_components.refu_ess.options import FORM
 
 from .conftest import HOST
 from .generated import INTEGRATION
-from .test_config_flow import choose
-from .test_control import ready, written
-
-__all__ = ["ready", "written"]
+from .helpers import choose
 
 LANGUAGES = {path.stem: json.loads(path.read_text()) for path in sorted((INTEGRATION / "translations").glob("*.json"))}
 EXAMPLES = int(os.environ.get("REFU_ESS_EXAMPLES", "40"))

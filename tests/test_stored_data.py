@@ -35,9 +35,9 @@ from custom_components.refu_ess.const import DOMAIN
 from custom_components.refu_ess.options import OPTIONS, value_of
 
 from .generated import INTEGRATION
+from .helpers import ZERO, Written, seconds
 from .registers import ACTIVE_SETPOINT, ACTIVE_SETPOINT_L1, REACTIVE_SETPOINT
 from .store_data import ENTRY_ID
-from .test_control import ZERO, Written, seconds
 
 STORED = Path(__file__).parent / "fixtures" / "stored"
 RELEASES = sorted(folder.name for folder in STORED.iterdir())
@@ -74,18 +74,16 @@ def hass_storage() -> dict[str, Any]:
 
 
 @pytest.fixture
-def storage(hass_config_dir: str) -> Path:
-    """The folder with the files."""
-    return Path(hass_config_dir, ".storage")
+def written(written: Written, unit: MockModbusUnit) -> Written:
+    """Collect the writes to the device, which still holds the power commanded before the crash."""
+    unit.holding[ACTIVE_SETPOINT] = HELD_W // 100
+    return written
 
 
 @pytest.fixture
-def written(unit: MockModbusUnit) -> list[tuple[int, list[int]]]:
-    """Collect the writes to the device, which still holds the power commanded before the crash."""
-    found: list[tuple[int, list[int]]] = []
-    unit.holding[0x203] = HELD_W // 100
-    unit.on_write(lambda event: found.append((event.address, [int(value) for value in event.values])))
-    return found
+def storage(hass_config_dir: str) -> Path:
+    """The folder with the files."""
+    return Path(hass_config_dir, ".storage")
 
 
 def put(storage: Path, release: str) -> None:
@@ -105,6 +103,11 @@ def change(storage: Path, name: str, how: Callable[[Any], object]) -> None:
     content = json.loads((storage / name).read_text())
     how(content)
     (storage / name).write_text(json.dumps(content))
+
+
+def newer(content: Any) -> None:
+    """Let a file be one of a newer release."""
+    content["version"] += 1
 
 
 def ours(storage: Path) -> dict[str, bytes]:
@@ -342,9 +345,6 @@ async def test_file_of_a_newer_release(
     """A newer record may say what is owed in words that are not known here: nothing is commanded, written or lost."""
     put(storage, RELEASES[-1])
 
-    def newer(content: Any) -> None:
-        content["version"] += 1
-
     change(storage, name, newer)
     before = ours(storage)
     entry = await start(hass)
@@ -361,9 +361,6 @@ async def test_file_of_a_newer_release(
 async def test_removal_with_a_newer_record(hass: HomeAssistant, storage: Path) -> None:
     """A user who removes the ESS anyway removes its files; an issue about a zero stays: its origin is unknown."""
     put(storage, RELEASES[-1])
-
-    def newer(content: Any) -> None:
-        content["version"] += 1
 
     change(storage, RECORD, newer)
     await start(hass)

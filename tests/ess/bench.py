@@ -117,6 +117,13 @@ class Bench:
 
         await self.controller.async_change_power(changed, owner="user")
 
+    async def see_release(self) -> None:
+        """Release the setpoint: the device rests at zero, and nothing is owed."""
+        await self.controller.async_release()
+        await self.poll(12)
+        assert self.holds(0)
+        assert not self.busy()
+
     async def shut_down(self) -> None:
         """Stop, with the pauses taken from the clock."""
         with self.clock.pauses():

@@ -211,10 +211,7 @@ async def test_h2_clamped_setpoint_is_a_limit_with_a_name(bench: MakeBench, unit
     assert made.limit() is Limit.REDUCED_BY_DEVICE
     assert made.told(EventKind.NOT_DELIVERED)[0]["reason"] == "reduced_by_device"
     assert made.controller.lease.lease is not None
-    await made.controller.async_release()
-    await made.poll(12)
-    assert made.holds(0)
-    assert not made.busy()
+    await made.see_release()
 
 
 async def test_h2_setpoint_rounded_up_by_one_step_is_ours(bench: MakeBench, unit: MockModbusUnit) -> None:
@@ -605,18 +602,23 @@ async def test_h4_stop_before_and_during_a_recovery_stands(bench: MakeBench, uni
     assert START not in made.written
 
 
+async def see_no_start_after_a_fault(made: Bench) -> None:
+    """A fault comes and goes, and the system stays in Standby."""
+    await made.poll(2)
+    made.unit.input[SYSTEM_STATE] = FAULT
+    await made.poll(3)
+    made.unit.input[SYSTEM_STATE] = STANDBY
+    await made.poll(60)
+    assert START not in made.written
+
+
 async def test_h4_stop_stands_over_a_restart(bench: MakeBench, unit: MockModbusUnit) -> None:
     """It is in the record."""
     made = await bench()
     await made.controller.async_switch_recovery(on=True)
     await made.controller.async_set_work_state(WorkState.STOP)
     made.restart()
-    await made.poll(2)
-    unit.input[SYSTEM_STATE] = FAULT
-    await made.poll(3)
-    unit.input[SYSTEM_STATE] = STANDBY
-    await made.poll(60)
-    assert START not in made.written
+    await see_no_start_after_a_fault(made)
 
 
 async def test_h4_stop_stands_although_the_recovery_was_off(bench: MakeBench, unit: MockModbusUnit) -> None:
@@ -624,12 +626,7 @@ async def test_h4_stop_stands_although_the_recovery_was_off(bench: MakeBench, un
     made = await bench()
     await made.controller.async_set_work_state(WorkState.STOP)
     await made.controller.async_switch_recovery(on=True)
-    await made.poll(2)
-    unit.input[SYSTEM_STATE] = FAULT
-    await made.poll(3)
-    unit.input[SYSTEM_STATE] = STANDBY
-    await made.poll(60)
-    assert START not in made.written
+    await see_no_start_after_a_fault(made)
 
 
 async def test_h4_stop_that_could_not_be_written_stands(bench: MakeBench, unit: MockModbusUnit) -> None:
@@ -881,10 +878,7 @@ async def test_h8_listener_that_raises(bench: MakeBench) -> None:
 
     made.controller.report = deaf
     await made.power(20_000)
-    await made.controller.async_release()
-    await made.poll(12)
-    assert made.holds(0)
-    assert not made.busy()
+    await made.see_release()
 
 
 @pytest.mark.parametrize("awaits", range(12))
