@@ -149,7 +149,7 @@ def main() -> None:
             for part in reversed(PARTS):
                 plant.start(part)
             form = {"host": "127.0.0.1", "port": plant.link, "connection": {"share_connection": True}}
-            entry = plant.ha.add(DOMAIN, [{"next_step_id": "tcp"}, form])
+            entry = plant.ha.add(DOMAIN, [{"next_step_id": "tcp"}, form, {"read_only": False}])
             plant.ha.options(entry, [{"poll_interval": 1, "control": {"start_delay": 0, "ramp_rate": 100}}])
             for number, order in enumerate(permutations(PARTS)):
                 took = restart(plant, order, 41 + number)
