@@ -294,7 +294,7 @@ async def test_options(hass: HomeAssistant, unchanged: Unchanged, answers: dict[
     for option in FORM:
         assert entry.options[option.key] == option.checked(entry.options[option.key])
         if option.key in answers and control is None:
-            assert entry.options[option.key] == option.checked(answers[option.key])  # a whole number is its whole part
+            assert entry.options[option.key] == option.checked(answers[option.key])
     hass.config_entries.async_update_entry(entry, options=unchanged.before[0])
     assert await hass.config_entries.async_reload(entry.entry_id)
     await hass.async_block_till_done()

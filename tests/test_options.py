@@ -38,7 +38,8 @@ from .conftest import TCP_DATA
 from .generated import INTEGRATION
 from .helpers import fields
 
-LANGUAGES = ("de", "en")
+WHOLE_NUMBER = {"de": "ganze Zahl", "en": "whole number"}
+LANGUAGES = tuple(WHOLE_NUMBER)
 NUMBER_OPTIONS = [option for option in OPTIONS if isinstance(option, NumberOption)]
 NONSENSE: tuple[Any, ...] = (None, "", "much", [], {}, [1], {"a": 1}, math.nan, math.inf, -math.inf, -(10**9), 10**400)
 
@@ -47,7 +48,8 @@ def bad_values(option: Option) -> list[Any]:
     """Return values that an option must not take."""
     match option:
         case NumberOption():
-            return [*NONSENSE, "5", True, option.minimum - 0.1, option.maximum + 0.1]
+            split = [option.minimum + 0.9] if option.range.whole else []
+            return [*NONSENSE, "5", True, option.minimum - 0.1, option.maximum + 0.1, *split]
         case FlagOption():
             return [*NONSENSE, "on", 0, 1]
         case _:
@@ -213,6 +215,7 @@ async def test_bad_answer(hass: HomeAssistant, entry: MockConfigEntry, option: O
             assert f" {option.minimum:g} " in text
             assert f" {option.maximum:g}" in text
             assert option.unit is None or f" {option.unit}" in text
+            assert (WHOLE_NUMBER[language] in text) == option.range.whole
     assert entry.options == {}
 
 
@@ -258,8 +261,10 @@ def test_descriptions_name_the_range(option: NumberOption, language: str) -> Non
 def test_every_refused_value_has_its_text(language: str) -> None:
     """Each range that can be left has a text of its own, which names the range."""
     exceptions = texts(language)["exceptions"]
-    for field in (*CONTROL_RANGES, "min_soc", "charge_soc", "max_soc", "power"):
+    limits_of_soc = {field: SITE_RANGES[field] for field in ("min_soc", "charge_soc", "max_soc")}
+    for field, permitted in {**CONTROL_RANGES, **limits_of_soc, "power": POWER_RANGE}.items():
         text = exceptions[f"out_of_range_{field}"]["message"]
+        assert (WHOLE_NUMBER[language] in text) == permitted.whole
         assert {"{minimum}", "{maximum}"} <= set(re.findall(r"{\w+}", text)), field
         assert field == "power" or field not in text
 
@@ -295,13 +300,14 @@ def test_number_entities_follow_the_ranges() -> None:
         assert (description.native_min_value, description.native_max_value) == (permitted.minimum, permitted.maximum)
 
 
-async def test_no_number_for_a_limit(hass: HomeAssistant, loaded: MockConfigEntry) -> None:
-    """A value that is no number is refused with a text, and changes nothing."""
+@pytest.mark.parametrize("value", [math.nan, 10.9])
+async def test_no_whole_number_for_a_limit(hass: HomeAssistant, loaded: MockConfigEntry, value: float) -> None:
+    """A value that is no whole number is refused with a text, and changes nothing."""
     with pytest.raises(ServiceValidationError) as refused:
         await hass.services.async_call(
             "number",
             "set_value",
-            {"entity_id": "number.refu_ess_battery_minimum_soc", "value": math.nan},
+            {"entity_id": "number.refu_ess_battery_minimum_soc", "value": value},
             blocking=True,
         )
     assert refused.value.translation_key == "out_of_range_min_soc"

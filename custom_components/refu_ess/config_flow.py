@@ -61,9 +61,15 @@ from .ess import Finding, async_probe
 DIAGNOSIS_TIMEOUT_SECONDS = 3.0
 
 
+def _whole(value: float) -> int:
+    if value % 1:
+        raise vol.Invalid("expected a whole number")
+    return int(value)
+
+
 def _number(minimum: int, maximum: int) -> vol.All:
     config = NumberSelectorConfig(min=minimum, max=maximum, step=1, mode=NumberSelectorMode.BOX)
-    return vol.All(NumberSelector(config), vol.Coerce(int))
+    return vol.All(NumberSelector(config), _whole)
 
 
 def _choice(choices: list[str], translation: str | None = None) -> SelectSelector:

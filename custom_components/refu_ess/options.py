@@ -96,14 +96,13 @@ class Option(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class NumberOption(Option):
-    """A number: whole if `step` is 1."""
+    """A number, whole where its range is."""
 
     range: Range
     """In the engine's unit."""
     factor: int = 1
     """Number of the engine's units in one `unit`."""
     unit: str | None = None
-    step: float = 1
 
     @property
     def minimum(self) -> float:
@@ -123,10 +122,12 @@ class NumberOption(Option):
     @override
     def checked(self, value: object) -> float:
         # Compared before it is converted: an integer may be too large for a float.
-        if not isinstance(value, int | float) or isinstance(value, bool) or not self.minimum <= value <= self.maximum:
-            permitted = f"{self.minimum:.15g} to {self.maximum:.15g} {self.unit or ''}".rstrip()
-            raise ValueError(f"it must be a number from {permitted}")
-        return int(value) if self.step == 1 else float(value)
+        permitted = Range(self.minimum, self.maximum, whole=self.range.whole)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not permitted.holds(value):
+            number = "whole number" if permitted.whole else "number"
+            ends = f"{self.minimum:.15g} to {self.maximum:.15g} {self.unit or ''}".rstrip()
+            raise ValueError(f"it must be a {number} from {ends}")
+        return int(value) if permitted.whole else float(value)
 
     @override
     def for_engine(self, value: float | None) -> Any:
@@ -134,7 +135,8 @@ class NumberOption(Option):
 
     @override
     def selector(self) -> NumberSelector:
-        config = NumberSelectorConfig(min=self.minimum, max=self.maximum, step=self.step, mode=NumberSelectorMode.BOX)
+        step = 1 if self.range.whole else 0.1
+        config = NumberSelectorConfig(min=self.minimum, max=self.maximum, step=step, mode=NumberSelectorMode.BOX)
         if self.unit is not None:
             config["unit_of_measurement"] = self.unit
         return _NumberField(config)
@@ -188,10 +190,10 @@ def _number_of(
     target: Site | ControlSettings, ranges: Mapping[str, Range], key: str, field: str, **more: Any
 ) -> NumberOption:
     """Declare an option that sets `field` of `target`, whose default and range it has."""
-    default, factor, step = getattr(target, field), more.get("factor", 1), more.get("step", 1)
+    default, permitted = getattr(target, field), ranges[field]
     if default is not None:
-        default = default / factor if step != 1 else int(default) // factor
-    return NumberOption(key=key, field=field, default=default, range=ranges[field], **more)
+        default = int(default) if permitted.whole else default / more["factor"]
+    return NumberOption(key=key, field=field, default=default, range=permitted, **more)
 
 
 def _of_site(key: str, field: str, **more: Any) -> NumberOption:
@@ -206,16 +208,16 @@ POLL_INTERVAL = NumberOption(
     key="poll_interval",
     default=10,
     # From the cycle of OpenEMS to the longest time that an alarm should go unseen.
-    range=Range(1, 60, "s"),
+    range=Range(1, 60, "s", whole=True),
     unit="s",
 )
 BATTERY_GROUPS = _of_site("battery_groups", "battery_groups")
-CAPACITY = _of_site("capacity", "capacity", factor=1000, step=0.1, unit="kWh")
-APPARENT_POWER_LIMIT = _of_site("apparent_power_limit", "allowed_apparent", factor=1000, step=0.1, unit="kVA")
+CAPACITY = _of_site("capacity", "capacity", factor=1000, unit="kWh")
+APPARENT_POWER_LIMIT = _of_site("apparent_power_limit", "allowed_apparent", factor=1000, unit="kVA")
 SITE_OPTIONS: tuple[Option, ...] = (
     BATTERY_GROUPS,
     CAPACITY,
-    _of_site("nominal_power", "max_nominal_power", factor=1000, step=0.1, unit="kVA"),
+    _of_site("nominal_power", "max_nominal_power", factor=1000, unit="kVA"),
     APPARENT_POWER_LIMIT,
     LayoutOption(
         key=CONF_INVERTER_STATUS_LAYOUT,
@@ -235,8 +237,8 @@ SETPOINT_REGISTERS = ChoiceOption(
 )
 SETTINGS_OPTIONS: tuple[Option, ...] = (
     _of_control("start_delay", "start_delay_s", unit="s"),
-    _of_control("ramp_rate", "ramp_w_per_s", factor=1000, step=0.1, unit="kW/s"),
-    _of_control("longest_hold", "longest_hold_s", factor=3600, step=0.1, unit="h"),
+    _of_control("ramp_rate", "ramp_w_per_s", factor=1000, unit="kW/s"),
+    _of_control("longest_hold", "longest_hold_s", factor=3600, unit="h"),
     FlagOption(
         key="ignore_stop_request",
         field="ignore_stop_request",
