@@ -166,7 +166,7 @@ install_home_assistant() {
     "${pip[@]}" --constraint "$constraints" --requirement .venv-ha/requirements.txt || return 1
 }
 
-# The browser for the walk through the interface. Only root can install one; without it the walk is skipped.
+# The browser for the UI tests. Only root can install one; without it they are skipped.
 need_browser() {
     local name
     for name in chromium chromium-browser google-chrome; do

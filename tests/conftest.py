@@ -176,7 +176,7 @@ def unit(connection: MockModbusConnection) -> MockModbusUnit:
 
 @pytest.fixture
 def link(connection: MockModbusConnection, unit: MockModbusUnit) -> Iterator[MagicMock]:
-    """Private links lead to the in-memory ESS; closing one does not close it for the next."""
+    """Private links connect to the in-memory ESS and can be closed independently."""
 
     def open_link(params: object, *, timeout: float) -> MagicMock:
         return MagicMock(for_unit=connection.for_unit, close=AsyncMock())
@@ -195,7 +195,7 @@ def entry() -> MockConfigEntry:
 async def loaded(
     hass: HomeAssistant, entry: MockConfigEntry, link: MagicMock, freezer: FrozenDateTimeFactory
 ) -> MockConfigEntry:
-    """The entry, set up while time stands still."""
+    """The entry, set up with frozen time."""
     entry.add_to_hass(hass)
     assert await hass.config_entries.async_setup(entry.entry_id)
     await hass.async_block_till_done()

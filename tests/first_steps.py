@@ -30,7 +30,7 @@ BY_KEY = {
     "inverter_warning": "Note *Error code* and what the inverter's display shows.",
     "dcdc_fault": "Note *Error code* of the DC/DC converter and what the inverter's display shows.",
     "dcdc_warning": "Note *Error code* of the DC/DC converter and what the inverter's display shows.",
-    "no_usable_battery_group": "Check which groups are in operation, and their isolation switches.",
+    "no_usable_battery_group": "Check which groups are in operation, and their disconnectors.",
     "auxiliary_collector_emergency_stop": EMERGENCY_STOP,
     "emergency_stop_required": EMERGENCY_STOP,
     "bmu_sampling_circuit_abnormal": VALUES,
@@ -69,7 +69,7 @@ BY_KEY = {
 }
 BY_ENDING = {
     "_isolation_switch_open": "Ask on site whether it is open on purpose, for example for maintenance.",
-    "_not_connected": "Look at the isolation switch and the other alarms of this group.",
+    "_not_connected": "Look at the disconnector and the other alarms of this group.",
     "_balancing_sampling_failure": VALUES,
 }
 BY_CATEGORY = {

@@ -37,7 +37,7 @@ async def poll(hass: HomeAssistant, freezer: FrozenDateTimeFactory, times: int =
 
 
 async def seconds(hass: HomeAssistant, freezer: FrozenDateTimeFactory, count: int, *, wait: bool = True) -> None:
-    """Let seconds go by, one by one; without `wait`, tasks that wait for them need not be done."""
+    """Advance time second by second; without `wait`, tasks that wait for it need not be done."""
     for _ in range(count):
         freezer.tick(timedelta(seconds=1))
         async_fire_time_changed(hass)

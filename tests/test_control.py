@@ -57,7 +57,7 @@ async def set_number(hass: HomeAssistant, entity_id: str, value: float) -> None:
 async def test_charge_from_the_interface(
     hass: HomeAssistant, freezer: FrozenDateTimeFactory, written: Written, unit: MockModbusUnit
 ) -> None:
-    """A number charges at 20 kW, is sent every second, shows what the device holds, and zero ends it."""
+    """Setting the number charges at 20 kW every second until zero ends it; it shows the readback."""
     assert written == []
     await set_number(hass, NUMBER, -20)
     assert written[:2] == [(ACTIVE_SETPOINT, [0xFF38]), (REACTIVE_SETPOINT, [0])]
@@ -140,7 +140,7 @@ async def test_setpoint_registered_in_watts(
 
 @pytest.mark.usefixtures("ready")
 async def test_action_with_duration(hass: HomeAssistant, freezer: FrozenDateTimeFactory, written: Written) -> None:
-    """An action answers what is applied and why, and ends after its duration."""
+    """An action returns the applied power and the limit, and ends after its duration."""
     answer = await call(hass, "set_power", respond=True, active_power=-97_000, duration={"seconds": 30})
     assert answer["applied"]["active_power"] == -95_000
     assert answer["limit"] == "battery_charge"
@@ -371,7 +371,7 @@ async def test_record_of_the_first_release(
 async def test_held_power_that_cannot_be_taken_back(
     hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit, fault: str
 ) -> None:
-    """A fix that cannot write says so."""
+    """A repair flow that cannot write aborts with the reason."""
     from custom_components.refu_ess.repairs import async_create_fix_flow  # noqa: PLC0415
 
     flow = await async_create_fix_flow(hass, "holds_power_refu", {"entry_id": loaded.entry_id, "power": "25000"})
@@ -502,7 +502,7 @@ async def test_switches_survive_a_reload(hass: HomeAssistant, ready: MockConfigE
 
 
 async def test_soc_protection(hass: HomeAssistant, ready: MockConfigEntry, unit: MockModbusUnit) -> None:
-    """Protected, nothing is discharged at the minimum; the numbers move the limits and refuse a wrong order."""
+    """With protection on, discharge stops at the minimum; the numbers move the limits and refuse a wrong order."""
     await call(hass, "switch.turn_on", entity_id="switch.refu_ess_soc_protection")
     minimum = "number.refu_ess_battery_minimum_soc"
     await set_number(hass, minimum, 70)
@@ -571,7 +571,7 @@ async def test_lost_device_with_a_lease(
     written: Written,
     freezer: FrozenDateTimeFactory,
 ) -> None:
-    """A device that is lost while commanded gets its zero when it is back, and nothing else."""
+    """A device lost during a command receives zero once it is back, and nothing else."""
     await set_number(hass, NUMBER, -20)
     unit.fail_requests(ModbusConnectionError("gone"))
     await seconds(hass, freezer, 20)
@@ -598,12 +598,12 @@ async def test_lost_device_with_a_lease(
     ],
 )
 def test_owner(context: Context | None, owner: str) -> None:
-    """A lease knows who is behind it."""
+    """A lease records its origin."""
     assert owner_of(context) == owner
 
 
 async def test_controls_are_configuration(hass: HomeAssistant, ready: MockConfigEntry) -> None:
-    """Every control is of the configuration category, so that voice assistants do not get it by default."""
+    """All controls are in the config category, so that voice assistants do not expose them by default."""
     controls = [
         one
         for one in er.async_entries_for_config_entry(er.async_get(hass), ready.entry_id)

@@ -122,7 +122,7 @@ async def test_children_stay(
 async def test_absent_groups_of_an_old_tree(
     hass: HomeAssistant, old: MockConfigEntry, device_registry: dr.DeviceRegistry
 ) -> None:
-    """Groups that the options no longer count go, whichever kind of device they were."""
+    """Groups that are no longer configured are removed, whichever kind of device they were."""
     hass.config_entries.async_update_entry(old, options={"battery_groups": 1})
     assert await hass.config_entries.async_reload(old.entry_id)
     await hass.async_block_till_done()

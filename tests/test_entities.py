@@ -65,7 +65,7 @@ async def test_every_entity(
     device_registry: dr.DeviceRegistry,
     snapshot: SnapshotAssertion,
 ) -> None:
-    """Every entity is as it was, unless the change is meant: one line each, `-` for what it does not have."""
+    """Every entity matches its snapshot: one line each, `-` for what it does not have."""
     enabled = await enable_everything(hass, loaded, entity_registry)
     rows: dict[str, list[str]] = {}
     for one in er.async_entries_for_config_entry(entity_registry, loaded.entry_id):
@@ -120,7 +120,7 @@ async def test_control_entities(
 async def test_enabled_by_default(
     hass: HomeAssistant, loaded: MockConfigEntry, entity_registry: er.EntityRegistry
 ) -> None:
-    """An owner is not buried: most of what is read is there but off."""
+    """Most entities are disabled by default."""
     entities = er.async_entries_for_config_entry(entity_registry, loaded.entry_id)
     enabled = {
         platform: sum(one.domain == platform and one.disabled_by is None for one in entities)
@@ -184,7 +184,7 @@ BITS = [one for one in BINARY_SENSORS if one.entry is not None]
 async def test_every_bit_lights_one_entity(
     hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit, entity_registry: er.EntityRegistry
 ) -> None:
-    """Turning one bit over turns exactly one bit's entity over, for each of the 123."""
+    """Flipping one bit flips exactly one entity, for each of the 123."""
     coordinator = loaded.runtime_data
     ids = {
         description.key: entity_registry.async_get_entity_id(

@@ -90,7 +90,7 @@ TARGETS = ("config_entry_id", "entity_id", "device_id", "area_id", "floor_id", "
 
 @pytest.fixture(autouse=True)
 def _quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Refusals make much noise."""
+    """Refusals produce many log messages."""
     caplog.set_level(logging.CRITICAL)
     yield
     assert not [one for one in caplog.records if one.levelno >= logging.CRITICAL]

@@ -37,7 +37,7 @@ FAULT = "binary_sensor.refu_ess_fault"
 async def test_life_writes_nothing(
     hass: HomeAssistant, entry: MockConfigEntry, unit: MockModbusUnit, freezer: FrozenDateTimeFactory
 ) -> None:
-    """Set-up, polls, reload, stop and removal send not one write."""
+    """Set-up, polls, reload, stop and removal send no write."""
     written: list[Any] = []
     unit.on_write(written.append)
     entry.add_to_hass(hass)
@@ -70,7 +70,7 @@ async def test_link_closes_with_the_entry(hass: HomeAssistant, entry: MockConfig
 async def test_silent_device_is_tried_again(
     hass: HomeAssistant, entry: MockConfigEntry, unit: MockModbusUnit, freezer: FrozenDateTimeFactory
 ) -> None:
-    """A device that does not answer at set-up is tried again without a hand."""
+    """Set-up of a device that does not respond is retried automatically."""
     unit.fail_requests(ModbusTimeoutError("late"))
     entry.add_to_hass(hass)
     assert not await hass.config_entries.async_setup(entry.entry_id)
@@ -127,7 +127,7 @@ async def test_one_refused_block_leaves_the_rest(
     assert state(hass, "sensor.refu_ess_battery_stored_energy") == STATE_UNAVAILABLE
     assert state(hass, POWER) == "25.0"
     assert state(hass, FAULT) == STATE_UNKNOWN  # half of the alarms were not read
-    assert caplog.text.count("no battery registers") == 1
+    assert caplog.text.count("reading the battery registers failed") == 1
     unit.fail_read(BATTERY_BLOCK, None, register_type="input")
     await poll(hass, freezer, 5)
     assert state(hass, SOC) == STATE_UNAVAILABLE
@@ -166,7 +166,7 @@ async def test_setpoints_that_cannot_be_read(hass: HomeAssistant, entry: MockCon
 async def test_unchanged_readings_write_no_state(
     hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit, freezer: FrozenDateTimeFactory
 ) -> None:
-    """A poll that brings one new value writes the states that show it, and no other."""
+    """A poll that brings one new value updates only the states that show it."""
     written = []
     hass.bus.async_listen("state_changed", lambda event: written.append(event.data["entity_id"]))
     reported = []
@@ -195,7 +195,7 @@ async def test_devices(
 async def test_groups_that_are_not_there(
     hass: HomeAssistant, loaded: MockConfigEntry, device_registry: dr.DeviceRegistry
 ) -> None:
-    """Battery groups that the options stop counting lose their device and entities."""
+    """Battery groups removed from the options lose their device and entities."""
     assert hass.states.get("binary_sensor.refu_ess_battery_group_3_operating")
     hass.config_entries.async_update_entry(loaded, options={"battery_groups": 2})
     assert await hass.config_entries.async_reload(loaded.entry_id)

@@ -1,4 +1,4 @@
-"""The walls: who may import whom."""
+"""Import rules between modules."""
 
 import ast
 import json

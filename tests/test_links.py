@@ -21,7 +21,7 @@ SOC = "sensor.refu_ess_battery_state_of_charge_soc"
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait less for what does not come, but long enough for a machine that is busy with other tests."""
+    """Use shorter timeouts, but long enough for a machine that is busy with other tests."""
     monkeypatch.setattr(connection, "LINK_TIMEOUT_SECONDS", 1.0)
     monkeypatch.setattr(link, "DEADLINE_SECONDS", 1.5)
 

@@ -75,7 +75,7 @@ async def test_a_life(
     transport: str,
     shared: bool,
 ) -> None:
-    """Set-up in vain, lost and found, a refused block, commands, a wrong option, unloading and removal."""
+    """Failed set-up, loss and return, a refused block, commands, a wrong option, unloading and removal."""
     caplog.set_level(logging.INFO)
     sim, path = device
     data: dict[str, Any] = {"transport": transport, "unit_id": 1, "share_connection": shared}
@@ -132,7 +132,7 @@ async def test_a_life(
     own = [record.getMessage() for record in told(caplog) if record.name.startswith("custom_components")]
     for message in (
         "refu_ess OSTICS: the option poll_interval",
-        "refu_ess OSTICS: no battery registers: IllegalDataAddressError",
+        "refu_ess OSTICS: reading the battery registers failed: IllegalDataAddressError",
         "Error fetching refu_ess OSTICS data",
         "Fetching refu_ess OSTICS data recovered",
     ):

@@ -66,7 +66,7 @@ class Neighbour:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait less for what does not come, but long enough for a machine that is busy with other tests."""
+    """Use shorter timeouts, but long enough for a machine that is busy with other tests."""
     monkeypatch.setattr(connection, "LINK_TIMEOUT_SECONDS", 0.5)
     monkeypatch.setattr(link, "DEADLINE_SECONDS", 0.7)
     monkeypatch.setattr("homeassistant.components.modbus.modbus.PRIMARY_RECONNECT_DELAY", 0.2)

@@ -38,14 +38,14 @@ pytestmark = pytest.mark.usefixtures("socket_enabled")
 
 @pytest.fixture
 async def sim() -> AsyncIterator[Simulator]:
-    """An ESS at rest whose time stands still."""
+    """An ESS at rest with frozen time."""
     async with Simulator(speed=0) as simulator:
         yield simulator
 
 
 @pytest.fixture
 async def client(sim: Simulator) -> AsyncIterator[AsyncModbusTcpClient]:
-    """A client of its own kind, not ours."""
+    """An independent client."""
     client = AsyncModbusTcpClient("127.0.0.1", port=sim.port, timeout=1, retries=0, reconnect_delay=0)
     assert await client.connect()
     yield client
@@ -76,7 +76,7 @@ async def test_function_3_reads_settings_only(client: AsyncModbusTcpClient) -> N
 
 
 async def test_other_functions_are_refused(client: AsyncModbusTcpClient, sim: Simulator) -> None:
-    """Coils and the combined read and write are no functions of this device."""
+    """Coils and the combined read and write are not supported."""
     assert (await client.read_coils(WORK_STATE, count=1)).exception_code == 1
     answer = await client.readwrite_registers(
         read_address=WORK_STATE, read_count=1, write_address=ACTIVE_SETPOINT, values=[1]

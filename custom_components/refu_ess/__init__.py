@@ -1,4 +1,4 @@
-"""REFU battery inverter ESS over Modbus. Setting up writes nothing to the device; what is commanded ends with zero."""
+"""REFU battery inverter ESS over Modbus. Setup writes nothing to the device, and every command ends with zero."""
 
 from homeassistant.config_entries import SIGNAL_CONFIG_ENTRY_CHANGED, ConfigEntry, ConfigEntryChange
 from homeassistant.const import Platform
@@ -65,7 +65,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: RefuEssConfigEntry) -> b
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     _follow_name(hass, entry)
     coordinator.commander.async_set_ready()
-    # Config entries are not unloaded when Home Assistant stops, and a stop listener comes after the links are closed.
+    # Config entries are not unloaded when Home Assistant stops, and stop listeners run after the links are closed.
     shut_down = HassJob(coordinator.commander.async_shut_down, "REFU ESS: end the lease")
     entry.async_on_unload(hass.async_add_shutdown_job(shut_down))
     return True
@@ -85,7 +85,7 @@ def _follow_name(hass: HomeAssistant, entry: RefuEssConfigEntry) -> None:
 
 
 def _remove_absent_groups(hass: HomeAssistant, entry: RefuEssConfigEntry, installed: int) -> None:
-    """Remove the devices of battery groups that the options no longer count, and with them their entities."""
+    """Remove the devices of battery groups that are no longer configured, with their entities."""
     registry = dr.async_get(hass)
     absent = {
         part_identifier(entry.entry_id, Part.BATTERY, group)
@@ -100,7 +100,7 @@ def _remove_absent_groups(hass: HomeAssistant, entry: RefuEssConfigEntry, instal
 
 
 def _remove_absent_controls(hass: HomeAssistant, entry: RefuEssConfigEntry, controller: Controller) -> None:
-    """Remove what an earlier choice of options left: controls of a read-only ESS, setpoints that are not in use."""
+    """Remove control entities left over from earlier options: of a read-only ESS, or of unused setpoints."""
     registry = er.async_get(hass)
     absent = [
         (platform, description.key)

@@ -94,17 +94,17 @@ class AlarmMemory:
         return self._log.as_dict()
 
     async def async_remove(self) -> None:
-        """Forget everything."""
+        """Delete everything stored."""
         await self._store.async_remove()
 
     # The listener
 
     @callback
     def async_listen(self, listener: ChangeListener) -> CALLBACK_TYPE:
-        """Call `listener` with each change, beginning with those that are still waiting; returns how to stop that.
+        """Call `listener` with each change, beginning with those that are still waiting.
 
-        It is called after the entities have shown the picture that the change was seen in, and not before
-        automations listen.
+        Returns a function to unsubscribe. It is called after the entities have shown the picture that the change was
+        seen in, and not before automations listen.
         """
         self._listener = listener
 

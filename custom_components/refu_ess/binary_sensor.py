@@ -1,4 +1,4 @@
-"""Binary sensors: every labelled bit, and the conditions that sum them up."""
+"""Binary sensors: every labelled bit, and the summary conditions."""
 
 from dataclasses import dataclass
 from typing import override
@@ -39,7 +39,7 @@ CONNECTION = ConnectionDescription(
 async def async_setup_entry(
     hass: HomeAssistant, entry: RefuEssConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
 ) -> None:
-    """Add every bit, but none of a battery group that is not installed."""
+    """Add every bit except those of battery groups that are not installed."""
     coordinator = entry.runtime_data
     async_add_entities(
         RefuEssBinarySensor(coordinator, description)

@@ -46,7 +46,7 @@ BUTTONS = (
 async def async_setup_entry(
     hass: HomeAssistant, entry: RefuEssConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
 ) -> None:
-    """Add the buttons, unless everything is read-only."""
+    """Add the buttons, unless the entry is read-only."""
     if not entry.runtime_data.commander.controller.read_only:
         async_add_entities(RefuEssButton(entry.runtime_data, description) for description in BUTTONS)
 

@@ -74,7 +74,7 @@ class Commander:
 
     @callback
     def async_listen(self, listener: Listener, *, early: bool = False) -> Callable[[], None]:
-        """Call `listener` with each event; returns how to stop that.
+        """Call `listener` with each event; returns a function to unsubscribe.
 
         With `early` it is an entity: it gets the events of the set-up first, once states are written.
         """
@@ -197,7 +197,7 @@ class Commander:
 
     @callback
     def async_watch(self, look: Callable[[], None]) -> Callable[[], None]:
-        """Call `look` after each cycle; returns how to stop that."""
+        """Call `look` after each cycle; returns a function to unsubscribe."""
         self._watchers.append(look)
         return lambda: self._watchers.remove(look)
 
@@ -207,7 +207,7 @@ class Commander:
         for look in list(self._watchers):
             look()
 
-    # What is in force
+    # Present state
 
     @property
     def lease(self) -> Lease | None:
@@ -222,7 +222,7 @@ class Commander:
 
     @property
     def next_reset(self) -> datetime | None:
-        """When an error reset is permitted again; `None` means at once."""
+        """Earliest time of the next error reset; `None` means now."""
         at = self.controller.resetting.resets.next_allowed
         return None if at is None or at <= time.time() else dt_util.utc_from_timestamp(at)
 

@@ -270,7 +270,7 @@ class RefuEssConfigFlow(ConfigFlow, domain=DOMAIN):
     async def _async_probe(self) -> tuple[dict[str, str], dict[str, str]]:
         """Read the device once; return the form's errors and their placeholders."""
         entry = self._reconfigured
-        # A gateway that takes one client would refuse the probe while the entry polls.
+        # A single-client gateway would reject the probe while the entry is polling.
         if entry is None or entry.state is not ConfigEntryState.LOADED or endpoint(entry.data) != endpoint(self._data):
             return await self._async_try()
         await self.hass.config_entries.async_unload(entry.entry_id)

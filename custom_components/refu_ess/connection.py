@@ -102,8 +102,8 @@ def modbus_params(data: Mapping[str, Any]) -> ModbusParams:
             return ModbusSerialParams(
                 device=f"socket://{host.lower()}:{data[CONF_PORT]}", baudrate=RTU_OVER_TCP_BAUDRATE
             )
-        # The library would rather have a socket:// device, but pyserial opens that one on the event loop and
-        # stops it for seconds while the host does not answer.
+        # The library prefers a socket:// device, but pyserial opens it in the event loop and blocks it for seconds
+        # while the host does not respond.
         with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
             return ModbusTcpParams(host=data[CONF_HOST], port=data[CONF_PORT], framer="rtu")
     return ModbusTcpParams(host=data[CONF_HOST], port=data[CONF_PORT])

@@ -138,7 +138,7 @@ class RefuEssCoordinator(PictureCoordinator):
         for name in sorted(failed - self._failed_blocks):
             # The text of a failed connection names the host.
             error = type(self.device.blocks[name].failure).__name__
-            _LOGGER.warning("%s: no %s registers: %s", self.name, name, error)
+            _LOGGER.warning("%s: reading the %s registers failed: %s", self.name, name, error)
         for name in sorted(self._failed_blocks - failed):
             _LOGGER.info("%s: %s registers are back", self.name, name)
         self._failed_blocks = failed

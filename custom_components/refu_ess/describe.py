@@ -209,7 +209,7 @@ def _enabled(entry: BitEntry) -> bool:
         return True
     if entry.bit.severity is not Severity.INFO:
         return False
-    return entry.key == "mains_ok" or entry.bit.group is not None  # whether a group is in operation is worth seeing
+    return entry.key == "mains_ok" or entry.bit.group is not None  # group operation is worth showing
 
 
 def _bit_class(entry: BitEntry) -> BinarySensorDeviceClass | None:
@@ -242,7 +242,7 @@ CONDITION_SENSORS = tuple(
     )
     for key, condition in CONDITIONS.items()
 )
-"""The top of the alarms' pyramid, and whether the battery is charging."""
+"""The summary alarms, and whether the battery is charging."""
 
 BINARY_SENSORS = (*CONDITION_SENSORS, *(_bit_sensor(entry) for entry in BITS))
 

@@ -1,4 +1,4 @@
-"""Errors of the Modbus library in Home Assistant's words; nothing else translates them."""
+"""Translates errors of the device and its link to errors of Home Assistant; no other module does."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,7 +40,7 @@ def error_code(err: ModbusError) -> str:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn what a command raises into a translated error of Home Assistant."""
+    """Translate the errors that a command raises."""
     try:
         yield
     except RefusedError as err:

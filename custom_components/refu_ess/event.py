@@ -37,7 +37,7 @@ EVENTS = (
 async def async_setup_entry(
     hass: HomeAssistant, entry: RefuEssConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
 ) -> None:
-    """Add the alarms, and the commands unless everything is read-only."""
+    """Add the alarms, and the control events unless the entry is read-only."""
     async_add_entities([RefuEssAlarmEvent(entry.runtime_data, ALARM_EVENT)])
     if not entry.runtime_data.commander.controller.read_only:
         async_add_entities(RefuEssEvent(entry.runtime_data, description) for description in EVENTS)

@@ -86,5 +86,5 @@ class Memory:
         await self._store.async_save(record.as_dict())
 
     async def async_remove(self) -> None:
-        """Forget everything."""
+        """Delete everything stored."""
         await self._store.async_remove()

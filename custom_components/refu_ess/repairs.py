@@ -1,4 +1,4 @@
-"""The fixes of repair issues. Each asks first."""
+"""Repair flows, each with a confirmation step."""
 
 from abc import abstractmethod
 from typing import Any, cast
@@ -15,7 +15,7 @@ from .errors import translated
 
 
 class FixFlow(RepairsFlow):
-    """Asks, and does what `_async_fix` does."""
+    """Asks for confirmation, then runs `_async_fix`."""
 
     def __init__(self, details: dict[str, str]) -> None:
         """Store the entry to fix, and the details of the issue."""
@@ -40,11 +40,11 @@ class FixFlow(RepairsFlow):
 
     @abstractmethod
     async def _async_fix(self, entry: RefuEssConfigEntry) -> RepairsFlowResult:
-        """Do what was agreed to."""
+        """Apply the fix."""
 
 
 class LayoutFixFlow(FixFlow):
-    """Switches to the layout that the readings speak for."""
+    """Switches to the layout that the readings suggest."""
 
     async def _async_fix(self, entry: RefuEssConfigEntry) -> RepairsFlowResult:
         self.hass.config_entries.async_update_entry(

@@ -48,7 +48,7 @@ SELECTS = (
 async def async_setup_entry(
     hass: HomeAssistant, entry: RefuEssConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
 ) -> None:
-    """Add the selects, unless everything is read-only."""
+    """Add the selects, unless the entry is read-only."""
     if not entry.runtime_data.commander.controller.read_only:
         async_add_entities(RefuEssSelect(entry.runtime_data, description) for description in SELECTS)
 

@@ -67,7 +67,7 @@ RESET_ERROR = vol.Schema({**WHICH_ESS, vol.Optional(ATTR_FORCE, default=False): 
 
 
 def _asked(data: dict[str, Any], phases: int) -> Power:
-    """Return the power that a call asks for; what it leaves out is zero.
+    """Return the power that a call asks for; omitted values are zero.
 
     Raises `RefusedError` if it mixes total and phases, or asks for phases where the total is in use.
     """

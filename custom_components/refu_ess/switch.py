@@ -52,7 +52,7 @@ SWITCHES = (
 async def async_setup_entry(
     hass: HomeAssistant, entry: RefuEssConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
 ) -> None:
-    """Add the switches, unless everything is read-only."""
+    """Add the switches, unless the entry is read-only."""
     if not entry.runtime_data.commander.controller.read_only:
         async_add_entities(RefuEssSwitch(entry.runtime_data, description) for description in SWITCHES)
 

@@ -26,7 +26,7 @@ SET_UP_SECONDS = 30
 
 
 def end(number: int, _frame: FrameType | None) -> NoReturn:
-    """Leave by way of all that has to be ended."""
+    """Exit through the cleanup handlers."""
     for other in ENDING:  # once is enough
         signal.signal(other, signal.SIG_IGN)
     sys.exit(0 if number == signal.SIGINT else 128 + number)
@@ -36,7 +36,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def set_up(ha: HomeAssistant, modbus_port: int) -> None:
-    """Set up the integration by its own flow, or lead it to the simulator if that has moved."""
+    """Set up the integration by its own flow, or point it to the simulator's new port."""
     entries = ha.entries(DOMAIN)
     if not entries:
         print("Setting up the integration by its config flow", flush=True)
@@ -66,7 +66,7 @@ def main() -> None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            sys.exit("It runs already, in another terminal.")
+            sys.exit("Already running in another terminal.")
         if args.fresh:
             shutil.rmtree(FOLDER, ignore_errors=True)
         FOLDER.mkdir(exist_ok=True)

@@ -54,7 +54,7 @@ class Bench:
         pytest.skip("it could not be set up")
 
     def refused(self, answers: list[Answer]) -> str | None:
-        """Try to set up an ESS in vain, and return the reason."""
+        """Try to set up an ESS, expect failure, and return the reason."""
         with pytest.raises(FlowError) as caught:
             self.ha.add(DOMAIN, answers)
         return caught.value.reason
@@ -203,7 +203,7 @@ def test_reconfigure(bench: Bench, transport: str) -> None:
 
 @pytest.mark.parametrize(("loss", "return_"), [("unplug", "plug"), ("silence", "heal")])
 def test_lost_link(bench: Bench, loss: str, return_: str) -> None:
-    """Without the device nothing is shown as if it were there; the log says so in one line each way."""
+    """Without the device, nothing looks available; the log says so in one line each way."""
 
     def failed() -> int:
         return sum(ess.diagnostics()["link"]["errors"].values())

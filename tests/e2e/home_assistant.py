@@ -141,7 +141,7 @@ class HomeAssistant:
 
     @property
     def log_file(self) -> Path:
-        """All that it said since start; Home Assistant's own begins again with each restart."""
+        """Its log since start; Home Assistant's own begins again with each restart."""
         return self.folder / "hass.out"
 
     def log(self) -> list[str]:

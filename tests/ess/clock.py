@@ -12,7 +12,7 @@ class Clock:
     """A manually advanced clock: both clocks advance unless one is stopped."""
 
     def __init__(self) -> None:
-        """Begin somewhere."""
+        """Start at an arbitrary time."""
         self.now = 1000.0
         self.ahead = 1_800_000_000.0
         """Seconds that the clock on the wall is ahead."""

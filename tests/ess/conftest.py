@@ -38,7 +38,7 @@ def device(unit: MockModbusUnit, clock: Clock) -> RefuEss:
 
 @pytest.fixture
 def bench(unit: MockModbusUnit, clock: Clock) -> MakeBench:
-    """Make a bench whose system runs and was seen running."""
+    """Create a bench with a running system that has been polled."""
 
     async def make(**options: object) -> Bench:
         unit.input.update(PERMITTING)

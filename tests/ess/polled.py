@@ -11,7 +11,7 @@ from .clock import Clock
 
 
 async def polled(words: Mapping[int, int], *, site: Site | None = None, times: int = 3) -> RefuEss:
-    """Poll a device that has these words and is 0 elsewhere; a zero counter needs three polls to prove itself."""
+    """Poll a device that has these words and is 0 elsewhere; a zero counter is accepted after three polls."""
     unit = MockModbusConnection().for_unit(1)
     for address, word in words.items():
         (unit.holding if address >= FIRST_SETTING else unit.input)[address] = word

@@ -128,7 +128,7 @@ def test_what_cannot_be_read_keeps_its_state(log: AlarmLog) -> None:
 
 
 def test_groups_that_are_gone_are_forgotten(log: AlarmLog) -> None:
-    """An alarm of a battery group that the options no longer count is no longer active, and was not cleared."""
+    """An alarm of a battery group that is no longer configured is not active, and was not cleared."""
     group = "group_4_can_interrupted"
     log.observe(seen(group), 110.0)
     assert log.observe(seen(possible=KEYS - {group}), 120.0) == ()

@@ -118,7 +118,7 @@ async def test_control_rests_while_nothing_changes(
 
 
 async def test_setpoint_is_sent_at_once_and_every_second(bench: MakeBench) -> None:
-    """20 kW of charging are 0xFF38 in 0x203; reactive power that was sent zero and reads zero is not repeated."""
+    """Charging at 20 kW writes 0xFF38 to 0x203; reactive power sent as zero that reads zero is not repeated."""
     made = await bench()
     await made.power(-20_000)
     assert made.written == [(ACTIVE_SETPOINT, [0xFF38]), (REACTIVE_SETPOINT, [0])]
@@ -138,7 +138,7 @@ async def test_reactive_power_is_sent_and_taken_back(bench: MakeBench) -> None:
 
 
 async def test_per_phase(bench: MakeBench) -> None:
-    """With the setpoints per phase 0x204 and 0x208 are written, three at a time, and the totals never."""
+    """Per phase, 0x204 and 0x208 are written, three at a time; the total registers are never written."""
     made = await bench(per_phase=True)
     assert made.controller.per_phase
     await made.power(20_000, 300)
@@ -274,7 +274,7 @@ async def test_command_that_could_deliver_nothing_is_refused(
 
 
 async def test_mains(bench: MakeBench, unit: MockModbusUnit) -> None:
-    """Mains not OK refuses only once the place of its bit is proven."""
+    """Mains not OK refuses only once its bit position is confirmed."""
     made = await bench()
     await made.power(20_000)
     await made.controller.async_release()
@@ -361,7 +361,7 @@ async def test_lost_device_ends_the_lease(bench: MakeBench, unit: MockModbusUnit
 
 
 async def test_short_loss_of_the_link(bench: MakeBench, unit: MockModbusUnit) -> None:
-    """A device that is back within 5 s resumes the lease; nothing is sent while it is out of sight."""
+    """A device that is back within 5 s resumes the lease; nothing is sent while it is lost."""
     made = await bench()
     await made.power(20_000)
     unit.fail_requests(ModbusTimeoutError("late"))
@@ -427,7 +427,7 @@ async def test_unreadable_setpoints_are_commanded_without_reading_back(bench: Ma
 
 
 async def test_writes_are_remembered(bench: MakeBench, unit: MockModbusUnit) -> None:
-    """The latest writes are there for the diagnostics, those that failed too."""
+    """The latest writes are kept for the diagnostics, including failed ones."""
     made = await bench()
     await made.power(20_000)
     unit.fail_write(ACTIVE_SETPOINT, ServerDeviceFailureError())
@@ -440,7 +440,7 @@ async def test_writes_are_remembered(bench: MakeBench, unit: MockModbusUnit) -> 
 
 
 async def test_reading_a_block_that_fails(device: RefuEss, unit: MockModbusUnit) -> None:
-    """A block that is read alone and fails is marked."""
+    """A failed read of a single block is recorded."""
     unit.fail_read(WORK_STATE, ModbusTimeoutError("late"))
     await device.async_read(("commands",))
     assert device.work_state is None
@@ -451,7 +451,7 @@ async def test_reading_a_block_that_fails(device: RefuEss, unit: MockModbusUnit)
 
 
 async def test_power_that_does_not_follow(bench: MakeBench, unit: MockModbusUnit) -> None:
-    """Power that stays away from what is sent for 15 s is a reason of its own, and back it is none."""
+    """Power that differs from the setpoint for 15 s is reported as a limit until it recovers."""
     made = await bench()
     await made.power(20_000)
     unit.input[ACTIVE_POWER] = 200

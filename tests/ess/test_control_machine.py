@@ -536,7 +536,7 @@ class ControlMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.running)
     @rule(**COMMAND)
     def user_commands_during_a_poll(self, kind: int, watts: float, var: float, seconds: float | None) -> None:
-        """They take turns."""
+        """Commands and cycles are serialized."""
 
         async def both() -> None:
             poll = asyncio.create_task(self.poll())

@@ -32,7 +32,7 @@ SETPOINTS = {ACTIVE_SETPOINT, REACTIVE_SETPOINT}
 
 
 class Wire:
-    """A unit that leads straight to the simulator, without a socket, and can be cut."""
+    """A unit connected directly to the simulator, without a socket, that can be cut."""
 
     connected = True
 
@@ -107,7 +107,7 @@ class Day:
         self.check(before)
 
     def check(self, since: int) -> None:
-        """Hold every write against the rules."""
+        """Check every write against the rules."""
         model = self.sim.model
         for write in self.sim.write_log[since:]:
             assert write.function == 16

@@ -398,7 +398,7 @@ def category_by_text(entry: BitEntry) -> str:
         "inverter": ("trex",),
         "temperature": ("temperature", "smoke"),
         "insulation": ("insulation",),
-        "contactors": ("contactor", "isolation switch", "pre-charge", "fuse"),
+        "contactors": ("contactor", "disconnector", "pre-charge", "fuse"),
         "communication": ("can ", "communication", "gateway", "modbus", "connection error", "link fault"),
     }.items():
         if any(word in text for word in words):

@@ -172,7 +172,7 @@ def test_last_reset_in_the_future_counts_as_just_been() -> None:
 
 
 def test_no_last_reset_is_waited_for() -> None:
-    """The first reset is permitted at once."""
+    """The first reset is permitted immediately."""
     assert error_reset.restore(Resets(), BEGAN, owed=False).resets.next_allowed is None
 
 

@@ -37,7 +37,7 @@ QUIET = settings(
 
 @pytest.fixture(autouse=True)
 def _quiet(caplog: pytest.LogCaptureFixture) -> None:
-    """Random words make much noise."""
+    """Random words produce many log messages."""
     caplog.set_level(logging.CRITICAL)
 
 

@@ -126,7 +126,7 @@ def test_negative_counter_is_never_shown(reading: int | None) -> None:
 
 
 def test_old_doubts_prove_nothing() -> None:
-    """After a good reading a jump has to prove itself from the start again."""
+    """A good reading between two jumped ones restarts the confirmation of the jump."""
     assert feed([100, 900, 900, 101, 900, 900, 900]) == [100, 100, 100, 101, 101, 101, 900]
 
 

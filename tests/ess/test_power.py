@@ -154,7 +154,7 @@ def test_reactive_power_alone_never_becomes_active_power(change: dict[str, Any])
     [(None, 0), (0, 0), (30, 0), (31, 1000), (40, 10_000), (50, 20_000), (60, 20_000)],
 )
 def test_ramp_after_start(running_for_s: float | None, expected: float) -> None:
-    """For 30 s after the start nothing is sent, then 1 kW more every second."""
+    """For 30 s after the start nothing is sent, then it may rise by 1 kW each second."""
     assert total(ask(20_000, running_for_s=running_for_s)) == (expected, "none" if expected == 20_000 else "ramp")
 
 
@@ -396,7 +396,7 @@ def test_nothing_grows(asked: Power, reading: Reading, running_for_s: float | No
 def test_properties(
     asked: Power, reading: Reading, running_for_s: float | None, bounds: SocBounds, settings: Settings
 ) -> None:
-    """Whatever is asked and read: within every limit, outside the dead band, in whole steps, and the same again."""
+    """For any request and reading: within every limit, outside the dead band, in whole steps, and deterministic."""
     decision = decide(asked, reading, settings, running_for_s=running_for_s, bounds=bounds)
     power, count = decision.power, len(asked.active_w)
     active, reactive = power.total_active_w, power.total_reactive_var

@@ -159,14 +159,14 @@ def test_stop_is_not_written_again_while_the_register_is_unknown() -> None:
 
 
 def test_fault_while_standby_is_awaited() -> None:
-    """It is met as the first one."""
+    """It is handled like the first."""
     story = faulty()
     story.live(INIT, 2)
     assert story.live(FAULT) == MET_FAULT
 
 
 def test_fault_after_start() -> None:
-    """It is met as the first one, too."""
+    """It, too, is handled like the first."""
     story = faulty()
     story.live(INIT)
     assert story.live(STANDBY) == [Action.WRITE_START]

@@ -149,6 +149,6 @@ def test_no_gap_at_the_minimum(state: SocState, soc: float, charge_w: float | No
     ],
 )
 def test_settings_out_of_order(wrong: dict[str, float], name: str) -> None:
-    """Limits that do not stand in their order are refused by name."""
+    """Limits in the wrong order are refused by name."""
     with pytest.raises(ValueError, match=name):
         SocSettings(**wrong)

@@ -18,7 +18,7 @@ EXAMPLE = Path(__file__).parent / "example_scenario.json"
 
 
 def address(text: str) -> tuple[str, int]:
-    """Take HOST:PORT apart."""
+    """Parse HOST:PORT."""
     host, _, port = text.rpartition(":")
     return host or "127.0.0.1", int(port)
 
@@ -70,7 +70,7 @@ def read_replay(path: Path) -> Replay:
 
 
 async def main() -> None:
-    """Serve until the end is asked for."""
+    """Serve until interrupted."""
     args = arguments()
     if not (args.tcp or args.rtu_over_tcp or args.serial or args.pty):
         args.tcp = ("127.0.0.1", 5020)

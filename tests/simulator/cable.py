@@ -29,7 +29,7 @@ class Faults:
     delay: float = 0.0
     """Seconds by which each answer is late."""
     silent: bool = False
-    """Requests arrive nowhere: connections are taken, nothing is ever answered."""
+    """Connections are accepted, but requests are never answered."""
     refused: bool = False
     """Connections are closed at once."""
     reset: bool = False
@@ -68,7 +68,7 @@ class Wire(ABC):
 
     @abstractmethod
     def half_open(self) -> None:
-        """Let the present connections live on without ever answering again; new ones work."""
+        """Keep existing connections open but never answer on them; new ones work."""
 
     async def vanish(self) -> None:
         """Be gone without a word: what is sent is lost, and nothing new is accepted or refused."""

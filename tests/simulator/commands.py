@@ -18,16 +18,16 @@ HELP = """\
 {"do": "bits", "key": "battery_fault_9", "mask": 1}  set further bits of a word, also undeclared ones
 {"do": "value", "key": "soc", "value": 55}           hold a channel at a value in its unit
 {"do": "raw", "address": 289, "word": 255}           hold a register at a raw word
-{"do": "release"}                                    let go of all that is held
+{"do": "release"}                                    clear all overrides
 {"do": "soc", "percent": 99}                         set the state of charge; time goes on from there
 {"do": "fail", "code": 12}                           raise an error: state Fault, power 0
 {"do": "clear"}                                      clear the error
 {"do": "power", "watts": -20000}                     move power while no setpoint is written (null: none)
 {"do": "delay", "seconds": 5}                        answer late
-{"do": "silence"}                                    take connections, never answer
+{"do": "silence"}                                    accept connections, never answer
 {"do": "refuse"}                                     close each new connection at once
 {"do": "drop"}                                       close the present connections
-{"do": "half_open"}                                  the present connections die without a word
+{"do": "half_open"}                                  existing connections go half-open
 {"do": "reset"}                                      meet each request with a reset of the connection
 {"do": "vanish"}                                     be gone without a word: nothing is answered or refused
 {"do": "lagging"}                                    meet each request with the answer to the one before
@@ -37,14 +37,14 @@ HELP = """\
 {"do": "lose", "requests": 3}                        lose so many requests from the next write of zero on (TCP)
 {"do": "clients", "most": 1}                         accept so many clients at a time
 {"do": "exception", "code": 6}                       answer everything with a Modbus exception
-{"do": "refuse_block", "from": 282, "to": 341}       do not know these addresses (exception 2)
+{"do": "refuse_block", "from": 282, "to": 341}       reject these addresses (exception 2)
 {"do": "silent_block", "from": 515, "to": 515}       leave reads of these addresses unanswered
 {"do": "age", "seconds": 60}                         answer with the words of a minute ago
 {"do": "flood", "word": 65535}                       answer with this word in every register
 {"do": "reboot", "during": "write", "seconds": 5}    reboot at the next write (or read); "keeps": true keeps setpoints
 {"do": "writes", "how": "refused"}                   or ignored, done
 {"do": "second_master", "watts": 5000}               another system writes the setpoint all the time
-{"do": "unplug"}, {"do": "plug"}                     pull the cable, put it in again
+{"do": "unplug"}, {"do": "plug"}                     pull the cable, reconnect it
 {"do": "heal"}                                       clear all faults of wire and answers
 {"do": "state"}                                      print the device state
 {"do": "batch", "commands": [...]}                   carry out several commands between two answers

@@ -81,7 +81,7 @@ class Model:
     _starting: bool = False
 
     def step(self, seconds: float) -> None:
-        """Let `seconds` go by, in pieces small enough for the slopes."""
+        """Advance by `seconds`, in steps small enough for the ramps."""
         while seconds > 0:
             piece = min(seconds, 1.0)
             seconds -= piece

@@ -27,7 +27,7 @@ RUNNING = [
 
 
 class Registers:
-    """The words of one model, with what scenarios put in their place."""
+    """The words of one model, with overrides from scenarios."""
 
     def __init__(self, model: Any, replayed: dict[int, int] | None = None) -> None:
         """Take the model that the values come from, or the words that are served in its place."""

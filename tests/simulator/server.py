@@ -278,13 +278,13 @@ class Simulator:
         return None
 
     def _refusal(self, function: int, asked: set[int]) -> ExcCodes | None:
-        """Return the exception that a request deserves."""
+        """Return the exception for a request."""
         if self.behaviour.exception is not None:
             return ExcCodes(self.behaviour.exception)
         if function not in FUNCTIONS:
             return ExcCodes.ILLEGAL_FUNCTION
         blocks = INPUT_BLOCKS if function == READ_INPUT else (HOLDING_BLOCK,)
-        # pymodbus lets a request run over the gap between two blocks.
+        # pymodbus allows a request to span the gap between two blocks.
         known = any(asked <= set(block) for block in blocks)
         if not known or any(asked & set(refused) for refused in self.behaviour.refused):
             return ExcCodes.ILLEGAL_ADDRESS

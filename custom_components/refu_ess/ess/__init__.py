@@ -1,6 +1,7 @@
-"""The REFU battery inverter ESS over Modbus, free of Home Assistant.
+"""The REFU battery inverter ESS over Modbus, independent of Home Assistant.
 
-The register facts come from the project's channel table and register map; what no source proves is said beside it.
+The register facts come from the project's channel table and register map; facts without a source are marked as
+unverified.
 """
 
 from .alarm_log import CHANGES_KEPT, ActiveAlarm, AlarmChange, AlarmLog, Look, look

@@ -115,10 +115,10 @@ class Battery(Component):
     group_3_not_connected = flag(0x132, 2, "Battery group 3 enable and not connected to grid", WARNING, CELLS, BATTERY, group=3, name="Enabled but not on the grid")
     group_4_not_connected = flag(0x132, 3, "Battery group 4 enable and not connected to grid", WARNING, CELLS, BATTERY, group=4, name="Enabled but not on the grid")
 
-    group_1_isolation_switch_open = flag(0x133, 0, "The isolation switch of battery group 1 open", WARNING, CONTACTORS, BATTERY, group=1, name="Isolation switch open")
-    group_2_isolation_switch_open = flag(0x133, 1, "The isolation switch of battery group 2 open", WARNING, CONTACTORS, BATTERY, group=2, name="Isolation switch open")
-    group_3_isolation_switch_open = flag(0x133, 2, "The isolation switch of battery group 3 open", WARNING, CONTACTORS, BATTERY, group=3, name="Isolation switch open")
-    group_4_isolation_switch_open = flag(0x133, 3, "The isolation switch of battery group 4 open", WARNING, CONTACTORS, BATTERY, group=4, name="Isolation switch open")
+    group_1_isolation_switch_open = flag(0x133, 0, "The isolation switch of battery group 1 open", WARNING, CONTACTORS, BATTERY, group=1, name="Disconnector open")
+    group_2_isolation_switch_open = flag(0x133, 1, "The isolation switch of battery group 2 open", WARNING, CONTACTORS, BATTERY, group=2, name="Disconnector open")
+    group_3_isolation_switch_open = flag(0x133, 2, "The isolation switch of battery group 3 open", WARNING, CONTACTORS, BATTERY, group=3, name="Disconnector open")
+    group_4_isolation_switch_open = flag(0x133, 3, "The isolation switch of battery group 4 open", WARNING, CONTACTORS, BATTERY, group=4, name="Disconnector open")
 
     group_1_balancing_sampling_failure = flag(0x135, 0, "Balancing sampling failure of battery group 1", WARNING, CELLS, BATTERY, group=1, name="Balancing sampling failure")
     group_2_balancing_sampling_failure = flag(0x135, 1, "Balancing sampling failure of battery group 2", WARNING, CELLS, BATTERY, group=2, name="Balancing sampling failure")

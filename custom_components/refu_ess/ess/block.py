@@ -136,7 +136,7 @@ class Piece:
             self.retry_s = 0.0
 
     def unlabelled_bits(self) -> dict[str, int]:
-        """The bits set that nobody has described, as a mask by the word's key."""
+        """The undeclared bits that are set, as a mask by the word's key."""
         return {
             key: bits for offset, (key, mask) in self._plan.labelled.items() if (bits := self.words[offset] & ~mask)
         }

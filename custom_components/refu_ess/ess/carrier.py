@@ -98,7 +98,7 @@ class Carrier:
         self._recorded: tuple[object, ...] = ()
         """The commands for which the record on disk was last found to be right."""
         self._lock = asyncio.Lock()
-        """Commands and the cycle take turns, so that no write of one is overtaken by the other."""
+        """Serializes commands and the control cycle, so that no write overtakes another."""
         if last.zero is not None:
             # It is paid where it is owed, also if the setpoints of another kind are in use since.
             self.lease = lease.restore(lease.idle(last.zero.phases), last.zero.ours)

@@ -29,7 +29,7 @@ INPUT_AGE_S = 1.0
 class Controller(Cycle):
     """Carries commands of users and automations; each takes its turn with the cycle."""
 
-    # What is in force
+    # Present state
 
     @property
     def per_phase(self) -> bool:
@@ -51,7 +51,7 @@ class Controller(Cycle):
 
     @property
     def held(self) -> Power | None:
-        """The setpoints in use as the device holds them, `None` if they cannot be read."""
+        """The setpoints in use as read back, `None` if they cannot be read."""
         return held_setpoints(self.device, self.lease.phases)
 
     @property
@@ -89,7 +89,7 @@ class Controller(Cycle):
         await self.device.async_read_older(dict.fromkeys(INPUT_BLOCKS, INPUT_AGE_S))
 
     async def async_set_power(self, asked: Power, *, owner: str, duration_s: float | None = None) -> Decision:
-        """Take or replace the lease and send what is allowed of it now; zero ends the lease.
+        """Acquire or replace the lease and send the permitted part of it; zero ends the lease.
 
         Without a duration it lasts as long as the settings permit. Raises `RefusedError` if nothing could be
         delivered, `WriteFailedError` if sending failed, `OutOfRangeError` if the duration is shorter than 1 s or longer
@@ -156,7 +156,7 @@ class Controller(Cycle):
         return decision
 
     async def async_release(self) -> None:
-        """End the lease and write zero to the setpoints in use, whoever set them.
+        """End the lease and write zero to the setpoints in use, regardless of who set them.
 
         Raises `WriteFailedError` if zero could not be written; it then stays owed and is tried again.
         """

@@ -9,10 +9,10 @@ from .catalogue import REGISTER_CHANNELS, SITE_ENTRIES, BitEntry, ChannelEntry
 from .facts import Category, Channel, Part, Role, Severity
 
 POWER_THRESHOLD_W = 1000
-"""Below this a forecast says nothing: the measurement's resolution is 100 W."""
+"""Below this, a forecast is meaningless: the measurement's resolution is 100 W."""
 MAXIMUM_PERCENT = 100
 CYCLES_FOR_EFFICIENCY = 10
-"""Before this many full cycles the energy still in the battery weighs too much against the energy through it."""
+"""With fewer full cycles, the energy still stored distorts the ratio."""
 NO_ALARM = "none"
 
 
@@ -37,7 +37,7 @@ class Derived(Computed):
 
 @dataclass(frozen=True, kw_only=True)
 class Condition(Computed):
-    """A computed yes or no."""
+    """A derived boolean."""
 
     name: str
     part: Part = Part.ESS

@@ -24,7 +24,7 @@ _LOGGER = logging.getLogger(__name__)
 SETTINGS_INTERVAL_SECONDS = 60.0
 """Seconds between two readings of the holding registers."""
 SILENT_POLLS_BEFORE_RECYCLING_SHARED_LINK = 3
-"""Others may be using it, and their requests may still be answered."""
+"""Other clients may be using the link successfully."""
 _IN_DOUBT = dict.fromkeys(entry.key for entry in BITS if entry.bit.depends_on_layout)
 """The bits whose place is in doubt, unknown while the chosen layout is disproved."""
 
@@ -53,21 +53,21 @@ class RefuEss:
         numbered: bool = True,
         clock: Callable[[], float] | None = None,
     ) -> None:
-        """Take the unit of a link that `shared_link` says others use too. Nothing is sent yet.
+        """Use this unit; `shared_link` says whether other clients use the link. Nothing is sent yet.
 
         Answers are `numbered` over Modbus TCP; on a serial line they name no request.
         """
         self._site = site or Site()
         self._clock = clock or time.monotonic
         self.unit = GuardedUnit(unit, self._clock, numbered=numbered)
-        modbus_unit = cast("ModbusUnit", self.unit)  # it serves what a component asks for
+        modbus_unit = cast("ModbusUnit", self.unit)  # it implements the methods that a component uses
         self.commands = Commands(modbus_unit)
         self.setpoints: Mapping[int, Setpoints] = {1: TotalSetpoints(modbus_unit), 3: PhaseSetpoints(modbus_unit)}
         """The sets of setpoints by their number of setpoints of each kind."""
         self.plausibility = Plausibility()
         self.layout = LayoutEvidence(self.site.inverter_status_layout)
         self.unknown_bits: dict[str, int] = {}
-        """Bits seen set that nobody declared, as a mask by the word's key; kept once seen."""
+        """Undeclared bits seen so far, as a mask by the word's key."""
         self.on_picture: Callable[[Picture], None] = lambda _: None
         """Called with each new picture."""
         self.settings_asked_at = 0.0
@@ -135,7 +135,7 @@ class RefuEss:
             raise next(failure for failure in failures if failure)
 
     async def async_read(self, names: Iterable[str]) -> None:
-        """Read these blocks now, whether they are due or not; one that fails is marked and raises nothing.
+        """Read these blocks now, whether they are due or not; failures are recorded, not raised.
 
         Settings that were silent alone are left to the poll: what is decided next must not wait for them.
         """
@@ -198,7 +198,7 @@ class RefuEss:
     # Keeping the link alive
 
     async def _recycle_silent_link(self) -> None:
-        """Drop a link that brings no answers: it may be half open, and only a new one would tell."""
+        """Drop a silent link: it may be half-open, which only a new connection reveals."""
         self._silent_polls += 1
         if not self._shared_link or self._silent_polls % SILENT_POLLS_BEFORE_RECYCLING_SHARED_LINK == 0:
             await self.async_renew_link()
@@ -219,7 +219,7 @@ class RefuEss:
         self.on_picture(self.picture)
 
     def _judge(self, fresh: set[str]) -> None:
-        """Look at what was read with suspicion."""
+        """Check the readings for plausibility."""
         (status,), (battery,) = self.blocks["status"].pieces, self.blocks["battery"].pieces
         if "battery" in fresh:
             self.plausibility.judge_battery(battery.readings, self._clock(), self.site.max_nominal_power)
@@ -233,7 +233,7 @@ class RefuEss:
             known = self.unknown_bits.get(key, 0)
             if bits & ~known:
                 self.unknown_bits[key] = known | bits
-                _LOGGER.warning("Bits that nobody has described are set in %s: 0x%04X", key, bits)
+                _LOGGER.warning("Undeclared bits are set in %s: 0x%04X", key, bits)
 
     def _expose(self) -> Exposure:
         """Gather what is known, or return what was gathered before if nothing is different."""
@@ -280,15 +280,15 @@ class RefuEss:
 
     @property
     def work_state(self) -> WorkState | None:
-        """The work state that the device was told, `None` if it cannot be read."""
+        """The commanded work state, `None` if it cannot be read."""
         return cast("WorkState | None", self.picture.values["set_work_state"])
 
     @property
     def operation_mode(self) -> OperationMode | None:
-        """The operation mode that the device was told, `None` if it cannot be read."""
+        """The commanded operation mode, `None` if it cannot be read."""
         return cast("OperationMode | None", self.picture.values["set_operation_mode"])
 
     @property
     def suggested_layout(self) -> InverterStatusLayout | None:
-        """The layout of InverterStatus that the readings speak for against the chosen one, if they do."""
+        """The InverterStatus layout that the readings suggest, if it differs from the chosen one."""
         return self.layout.suggested

@@ -63,7 +63,7 @@ class Guardian:
         self._answers: IO[bytes]
         self._unread = b""
         self._ready = asyncio.Event()
-        """Also set when the process ends, so that no start waits in vain."""
+        """Also set when the process ends, so that no start waits for nothing."""
         self._reaped = asyncio.Event()
         self._reaping: asyncio.Task[None] | None = None
         self._is_ready = False

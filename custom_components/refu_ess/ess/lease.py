@@ -355,7 +355,7 @@ def _carry(
         return end(state, reason)
     state = replace(state, ticked_at=now)
     if not reading.reachable:
-        return state, ()  # out of sight, but not yet for long: nothing is sent that was decided on old data
+        return state, ()  # lost only recently: nothing decided on stale data is sent
     state = replace(_note_delivery(state, reading, now.monotonic), decision=decision)
     limit = limit_of(state, reading, now.monotonic)
     reports: tuple[Action, ...] = ()

@@ -86,7 +86,7 @@ class GuardedUnit:
     """
 
     def __init__(self, unit: ModbusUnit, clock: Callable[[], float] = time.monotonic, *, numbered: bool = True) -> None:
-        """Count from here on. Answers are `numbered` over Modbus TCP; on a serial line they name no request."""
+        """Start with empty statistics. Answers are `numbered` over Modbus TCP, not on a serial line."""
         self.writes: deque[Write] = deque(maxlen=WRITES_REMEMBERED)
         """The most recent writes; equal repeats are one."""
         self._unit = unit

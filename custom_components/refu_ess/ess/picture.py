@@ -47,7 +47,7 @@ class Exposure:
     words: Mapping[str, Mapping[int, int]] = MappingProxyType({})
     """The words of the last good reading of each block, by address."""
     suggested_layout: InverterStatusLayout | None = None
-    """The layout of InverterStatus that the readings speak for against the chosen one, if they do."""
+    """The InverterStatus layout that the readings suggest, if it differs from the chosen one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ class Picture:
     unavailable: frozenset[str]
     """The keys that belong to registers which could not be read; their value is `None`."""
     alarms: tuple[BitEntry, ...]
-    """The active alarms, the most severe first. Battery groups that are not installed have none."""
+    """The active alarms, most severe first. Those of battery groups that are not installed are ignored."""
     changed: frozenset[str]
     """The keys whose shown value or availability differs from the picture before."""
 
@@ -80,7 +80,7 @@ class Picture:
 
     @property
     def suggested_layout(self) -> InverterStatusLayout | None:
-        """The layout of InverterStatus that the readings speak for against the chosen one, if they do."""
+        """The InverterStatus layout that the readings suggest, if it differs from the chosen one."""
         return self.exposure.suggested_layout
 
 

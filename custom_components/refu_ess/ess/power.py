@@ -44,7 +44,7 @@ class Decision:
 
 
 FULL_OR_EMPTY_W = 100
-"""Below this magnitude the permitted power counts as none: the wire has steps of 100 W."""
+"""Permitted power below this counts as zero: the registers have steps of 100 W."""
 DEAD_BAND_MARGIN_W = 100
 """It is unverified whether the device accepts exactly 5000 W, so the border itself belongs to the band."""
 
@@ -105,7 +105,7 @@ def _within_battery(asked: Power, reading: Reading, bounds: SocBounds) -> tuple[
     allowed_charge, allowed_discharge = _magnitude(reading.allowed_charge_w), _magnitude(reading.allowed_discharge_w)
     inverter_charge = _magnitude(reading.inverter_charge_w)
     inverter_discharge = _magnitude(reading.inverter_discharge_w)
-    # Both at zero while the battery permits power is no limit but a register that is not served.
+    # Both are zero while the battery permits power: the registers are not served, so they are ignored.
     plausible = bool(inverter_charge or inverter_discharge)
     lower = [(-allowed_charge, Limit.BATTERY_CHARGE)]
     upper = [(allowed_discharge, Limit.BATTERY_DISCHARGE)]
@@ -135,7 +135,7 @@ def _within_battery(asked: Power, reading: Reading, bounds: SocBounds) -> tuple[
 
 
 def _magnitude(limit_w: float | None) -> float:
-    """Return a limit without its sign; one that is missing permits nothing."""
+    """Return a limit without its sign; a missing limit permits nothing."""
     return abs(limit_w) if limit_w is not None and math.isfinite(limit_w) else 0.0
 
 
@@ -153,7 +153,7 @@ def _with_total(power: Power, total_w: float) -> Power:
 
 
 def _ramped(power: Power, limit: Limit, settings: Settings, running_for_s: float) -> tuple[Power, Limit]:
-    """Let power rise only slowly after the start; each phase has its share."""
+    """Limit the rise of power after start-up, per phase."""
     permitted = max(running_for_s - settings.start_delay_s, 0.0) * settings.ramp_w_per_s
     active, reactive = _scale(power.active_w, permitted), _scale(power.reactive_var, permitted)
     ramped = Power(tuple(one * active for one in power.active_w), tuple(one * reactive for one in power.reactive_var))
@@ -169,7 +169,7 @@ def _scale(values: tuple[float, ...], permitted: float) -> float:
 def _within_apparent(power: Power, limit: Limit, settings: Settings) -> tuple[Power, Limit]:
     """Round to steps, with each setpoint within its share of the apparent power, active before reactive power.
 
-    Shares are whole steps, so what rounding gives back to a phase never takes it past its share.
+    Shares are whole steps, so rounding never pushes a phase beyond its share.
     """
     share = settings.apparent_limit_va / len(power.active_w)
     factor = _scale(power.active_w, _floor(share) * len(power.active_w))
@@ -186,14 +186,14 @@ def _floor(value: float) -> float:
 
 
 def _rounded(values: tuple[float, ...]) -> tuple[float, ...]:
-    """Round towards zero to steps, and give what that takes from the total back to the phases.
+    """Round towards zero to steps, and redistribute the remainder of the total over the phases.
 
     So the total is the unrounded one, rounded towards zero, and no phase passes its own next step.
     """
     steps = [_steps(value) for value in values]
     missing = _steps(math.fsum(values)) - sum(steps)
     rests = [value / STEP - whole for value, whole in zip(values, steps, strict=True)]
-    # The largest rest first; ties keep the order of the phases.
+    # Largest remainder first; ties keep the order of the phases.
     for index in sorted(range(len(values)), key=lambda one: -abs(rests[one])):
         if missing and rests[index] * missing > 0:
             steps[index] += int(math.copysign(1, missing))
@@ -202,7 +202,7 @@ def _rounded(values: tuple[float, ...]) -> tuple[float, ...]:
 
 
 def _steps(value: float) -> int:
-    """Whole steps towards zero; a value that is a hair off a whole step counts as that step."""
+    """Whole steps towards zero; a value within rounding error of a step counts as that step."""
     return math.trunc(round(value / STEP, 6))
 
 

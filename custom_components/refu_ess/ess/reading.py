@@ -24,7 +24,7 @@ class Reading:
     """Readings, as far as control depends on them. `None` is unknown."""
 
     age_s: float | None
-    """Of the older of the two input blocks; `None` if one was never read."""
+    """Age of the older input block; `None` if one was never read."""
     reachable: bool = True
     """Both input blocks were read the last time they were asked for."""
     system_state: SystemState | None
@@ -51,7 +51,7 @@ class Reading:
     other_setpoints_zero: bool | None
     """The setpoint registers not in use read back zero; `None` if they cannot be read."""
     held: Power | None = None
-    """The setpoints in use as the device holds them, `None` if they cannot be read."""
+    """The setpoints in use as read back, `None` if they cannot be read."""
     held_unreadable: bool = False
     """The device did not answer or rejected the last attempt to read them."""
     held_asked_at: float = 0.0
@@ -72,14 +72,14 @@ class Reading:
 
 
 def age_of_inputs(device: RefuEss, now: float) -> float | None:
-    """Return how old the older of the two input blocks is at the monotonic time `now`, `None` if one was never read."""
+    """Return the age of the older input block at the monotonic time `now`, `None` if one was never read."""
     read_at = [device.blocks[name].read_at for name in INPUT_BLOCKS]
     known = [at for at in read_at if at is not None]
     return now - min(known) if len(known) == len(read_at) else None
 
 
 def held_setpoints(device: RefuEss, phases: int) -> Power | None:
-    """Return the setpoints in use as the device holds them, `None` if they cannot be read."""
+    """Return the setpoints in use as read back, `None` if they cannot be read."""
     in_use = device.blocks[SETPOINT_BLOCKS[phases]]
     return device.setpoints[phases].power(in_use.readings.__getitem__) if in_use.available else None
 

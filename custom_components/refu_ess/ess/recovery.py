@@ -25,7 +25,7 @@ BLIND_AFTER_S = 600.0
 def start_refusal(reading: Reading, stale_after_s: float, *, zero_owed: bool) -> Refusal | None:
     """Return why START may not be written now, `None` if it may.
 
-    An unlabelled bit of a fault word counts as a fault here: it is no reason to stop, but none to start either.
+    An unlabelled bit of a fault word counts as a fault here: it does not stop the system, but it prevents a start.
     A setpoint that reads back other than zero, or a zero that is owed, would meet the start with power.
     """
     leftover = reading.other_setpoints_zero is False or (reading.held is not None and not reading.held.is_zero)
@@ -101,7 +101,7 @@ class Recovery:
     """The last fresh reading."""
 
     def entered(self, step: Step, now: Moment) -> Recovery:
-        """The same, in another step since now."""
+        """Return a copy that entered `step` now."""
         return replace(self, step=step, since=now.monotonic)
 
     def waited(self, seconds: float, now: Moment) -> bool:

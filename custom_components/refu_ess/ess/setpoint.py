@@ -26,7 +26,7 @@ class Power:
 
     @classmethod
     def zero(cls, phases: int) -> Self:
-        """No power, on `phases` setpoints of each kind."""
+        """Zero power for `phases` setpoints of each kind."""
         return cls((0.0,) * phases, (0.0,) * phases)
 
     @classmethod

@@ -46,7 +46,7 @@ class Setpoints(Component):
 
     register_space = "holding"
     active: ClassVar[tuple[str, ...]]
-    """The attributes of the active power setpoints, in the order of their addresses."""
+    """The attributes of the active power setpoints, by address."""
     reactive: ClassVar[tuple[str, ...]]
 
     @classmethod
@@ -72,7 +72,7 @@ async def _async_write(component: Component, names: tuple[str, ...], values: tup
 
 
 class TotalSetpoints(Setpoints):
-    """The setpoints of all three phases together."""
+    """The total setpoints."""
 
     register_ranges = ((0x203, 0x203), (0x207, 0x207))
     active = ("set_active_power",)

@@ -44,7 +44,7 @@ class SocSettings:
     max_soc: float = 100
 
     def __post_init__(self) -> None:
-        """Check that they stand in their order."""
+        """Check their order."""
         if not 0 <= self.min_soc < FULL_PERCENT - HYSTERESIS_PERCENT:
             raise OutOfRangeError("min_soc", 0, FULL_PERCENT - HYSTERESIS_PERCENT - 1, "%")
         if not 0 <= self.charge_soc <= self.min_soc:
@@ -73,7 +73,7 @@ def next_state(
     system_state: SystemState | None,
     settings: SocSettings,
 ) -> SocState:
-    """Return the state that follows a reading; an unknown state of charge changes nothing."""
+    """Return the next state; an unknown state of charge changes nothing."""
     if soc is None:
         return state
     found = state

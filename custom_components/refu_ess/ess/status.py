@@ -66,7 +66,7 @@ class Status(Component):
     modbus_slave_status = flag(0x102, 1, "Modbus Slave Status", READY, COMMUNICATION, name="Modbus slave status not OK")
     modbus_master_status = flag(0x102, 2, "Modbus Master Status", READY, COMMUNICATION, name="Modbus master status not OK")
     can_timeout = flag(0x102, 3, "CAN Timeout", FAULT, COMMUNICATION, name="CAN timeout")
-    first_communication_ok = flag(0x102, 4, "First Communication Ok", READY, COMMUNICATION, name="First communication missing")
+    first_communication_ok = flag(0x102, 4, "First Communication Ok", READY, COMMUNICATION, name="First communication not established")
 
     inverter_ready_to_power_on = flag(0x103, 0, "Ready to Power on", INFO, INVERTER, name="Inverter ready to power on")
     inverter_ready_for_operating = flag(0x103, 1, "Ready for Operating", INFO, INVERTER, name="Inverter ready for operation")
