@@ -125,7 +125,7 @@ async def test_before_the_device_answered(
     link: object,
     unit: MockModbusUnit,
 ) -> None:
-    """The download works while the set-up is tried again, and says why it failed."""
+    """The download works while the setup is tried again, and says why it failed."""
     unit.fail_requests(ModbusTimeoutError("late"))
     entry.add_to_hass(hass)
     await hass.config_entries.async_setup(entry.entry_id)

@@ -37,7 +37,7 @@ FAULT = "binary_sensor.refu_ess_fault"
 async def test_life_writes_nothing(
     hass: HomeAssistant, entry: MockConfigEntry, unit: MockModbusUnit, freezer: FrozenDateTimeFactory
 ) -> None:
-    """Set-up, polls, reload, stop and removal send no write."""
+    """Setup, polls, reload, stop and removal send no write."""
     written: list[Any] = []
     unit.on_write(written.append)
     entry.add_to_hass(hass)
@@ -70,7 +70,7 @@ async def test_link_closes_with_the_entry(hass: HomeAssistant, entry: MockConfig
 async def test_silent_device_is_tried_again(
     hass: HomeAssistant, entry: MockConfigEntry, unit: MockModbusUnit, freezer: FrozenDateTimeFactory
 ) -> None:
-    """Set-up of a device that does not respond is retried automatically."""
+    """Setup of a device that does not respond is retried automatically."""
     unit.fail_requests(ModbusTimeoutError("late"))
     entry.add_to_hass(hass)
     assert not await hass.config_entries.async_setup(entry.entry_id)

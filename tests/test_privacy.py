@@ -75,7 +75,7 @@ async def test_a_life(
     transport: str,
     shared: bool,
 ) -> None:
-    """Failed set-up, loss and return, a refused block, commands, a wrong option, unloading and removal."""
+    """Failed setup, loss and return, a refused block, commands, a wrong option, unloading and removal."""
     caplog.set_level(logging.INFO)
     sim, path = device
     data: dict[str, Any] = {"transport": transport, "unit_id": 1, "share_connection": shared}

@@ -156,7 +156,7 @@ async def test_settings_that_never_answer(
     freezer: FrozenDateTimeFactory,
     address: int,
 ) -> None:
-    """A setting block that brings no answer is unavailable alone, at set-up and later."""
+    """A setting block that brings no answer is unavailable alone, at setup and later."""
     unit.fail_read(address, ModbusTimeoutError("late"))
     entry.add_to_hass(hass)
     assert await hass.config_entries.async_setup(entry.entry_id)

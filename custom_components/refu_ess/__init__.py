@@ -115,7 +115,7 @@ def _remove_absent_controls(hass: HomeAssistant, entry: RefuEssConfigEntry, cont
 
 
 async def async_unload_entry(hass: HomeAssistant, entry: RefuEssConfigEntry) -> bool:
-    """End the lease and remove the entities; the link closes by itself."""
+    """End the lease and remove the entities; the link closes automatically."""
     await entry.runtime_data.commander.async_shut_down()
     if unloaded := await hass.config_entries.async_unload_platforms(entry, PLATFORMS):
         await entry.runtime_data.alarms.async_close()
@@ -127,7 +127,7 @@ async def async_remove_entry(hass: HomeAssistant, entry: RefuEssConfigEntry) -> 
     memory = Memory(hass, entry.entry_id)
     try:
         zero_owed = (await memory.async_load()).zero is not None
-    except ConfigEntryError, ConfigEntryNotReady:  # nobody can tell
+    except ConfigEntryError, ConfigEntryNotReady:  # unknown
         zero_owed = True
     async_delete_issues(hass, entry, zero_owed=zero_owed)
     await memory.async_remove()

@@ -52,7 +52,7 @@ def fields_schema(fields: Mapping[str, str]) -> dict[Any, Any]:
 
 
 def own_entities(hass: HomeAssistant, entities: set[str], key: str) -> set[str]:
-    """Return those entities that are ours and of this translation key: a domain alone says too little."""
+    """Return those entities that are ours and have this translation key: a domain is not specific enough."""
     registry = er.async_get(hass)
     return {
         entity_id

@@ -64,7 +64,7 @@ class Commander:
         self.ready = False
         """All entities have been added."""
         self._early: list[Event] = []
-        """Events of the set-up, before there was an entity to show them."""
+        """Events of the setup, before there was an entity to show them."""
         controller.report = self._report
         if (zero := controller.ledger.record.zero) is not None:
             details = {"owner": zero.owner, "lower": list(zero.ours.lower), "upper": list(zero.ours.upper)}
@@ -76,7 +76,7 @@ class Commander:
     def async_listen(self, listener: Listener, *, early: bool = False) -> Callable[[], None]:
         """Call `listener` with each event; returns a function to unsubscribe.
 
-        With `early` it is an entity: it gets the events of the set-up first, once states are written.
+        With `early` it is an entity: it gets the events of the setup first, once states are written.
         """
         listeners = self._entities if early else self._listeners
         listeners.append(listener)
@@ -84,7 +84,7 @@ class Commander:
 
     @callback
     def async_set_ready(self) -> None:
-        """Show the events of the set-up. All entities have been added: Home Assistant writes no state before that."""
+        """Show the events of the setup. All entities have been added: Home Assistant writes no state before that."""
         missed, self._early, self.ready = self._early, [], True
         for event in missed:
             self._inform(self._entities, event)
@@ -190,7 +190,7 @@ class Commander:
         await self._run(self.controller.async_switch_soc_protection(settings))
 
     async def async_shut_down(self) -> None:
-        """Pay what is owed, and take no command any longer."""
+        """Write what is owed, and accept no further command."""
         await self.controller.async_shut_down()
 
     # The cycle

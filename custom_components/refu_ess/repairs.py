@@ -26,7 +26,7 @@ class FixFlow(RepairsFlow):
         return await self.async_step_confirm()
 
     async def async_step_confirm(self, user_input: dict[str, str] | None = None) -> RepairsFlowResult:
-        """Mend it."""
+        """Fix it."""
         entry: RefuEssConfigEntry | None = self.hass.config_entries.async_get_entry(self._details["entry_id"])
         if entry is None:
             return self.async_abort(reason="entry_removed")

@@ -57,7 +57,7 @@ async def async_coordinator_of(call: ServiceCall, right: Right) -> RefuEssCoordi
 
 
 async def _async_check(call: ServiceCall, entry_id: str, right: Right) -> None:
-    """Raise `Unauthorized` unless the caller has the right. What Home Assistant calls by itself has every right."""
+    """Raise `Unauthorized` unless the caller has the right. Calls of Home Assistant itself have every right."""
     user_id, policy = call.context.user_id, right.policy
     if user_id is None:
         return

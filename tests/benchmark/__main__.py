@@ -24,7 +24,7 @@ TITLES = {
 }
 CHANGES = (0.0, 0.1, 0.6, 1.0)
 SET_UP_SECONDS = 6
-"""Seconds granted for the slowest set-up of those that run together."""
+"""Seconds granted for the slowest setup of those that run together."""
 
 type Found = dict[str, Any]
 
@@ -94,7 +94,7 @@ def compare(ways: tuple[str, ...], changes: tuple[float, ...], seconds: float, r
         **{f"states a poll, {100 * change:.0f} % change": row(f"change {change:g}", "events") for change in changes},
         "answer to state, median ms": row(busiest, "answer_to_state_ms"),
         "answer to state, 95 %, ms": row(busiest, "answer_to_state_95_ms"),
-        "set-up of the first entry, CPU ms": row("first_ms"),
+        "setup of the first entry, CPU ms": row("first_ms"),
         "the same without imports": row("imported_ms"),
         "memory of the first entry, MB": row("first_mb"),
         "entities": row("entities"),
@@ -131,7 +131,7 @@ def grow(counts: tuple[int, ...], seconds: float) -> None:
             "event loop late, longest, ms": row(lambda runs: of(runs, measured, "lag_longest_ms")),
             "longest step of the event loop, CPU ms": row(lambda runs: of(runs, "step_longest_ms")),
             "the same without garbage collection": row(lambda runs: of(runs, "own_step_longest_ms")),
-            "set-up of a further entry, CPU ms": row(lambda runs: of(runs, "further_ms")),
+            "setup of a further entry, CPU ms": row(lambda runs: of(runs, "further_ms")),
             "memory of a further entry, MB": row(lambda runs: of(runs, "further_mb")),
         },
     )

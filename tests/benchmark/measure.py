@@ -1,4 +1,4 @@
-"""One measurement: a Home Assistant of its own with its own server, from set-up over several rates of change.
+"""One measurement: a Home Assistant of its own with its own server, from setup over several rates of change.
 
 Takes a `Case` as JSON on the command line and prints what it found as JSON.
 """
@@ -35,7 +35,7 @@ ROOT = HERE.parents[1]
 SETTLING_SECONDS = 3
 """From a change of the rate until it is measured."""
 SAVING_SECONDS = 13
-"""From the end of the set-up: Home Assistant saves its registries 10 s later."""
+"""From the end of the setup: Home Assistant saves its registries 10 s later."""
 
 LAG_EVERY_SECONDS = 0.2
 """Seldom enough that looking whether the event loop is late costs nothing itself."""
@@ -178,7 +178,7 @@ async def take_lease(hass: HomeAssistant) -> None:
     """Hold about as much power as flows anyway."""
     (entry,) = hass.config_entries.async_entries("refu_ess")
     coordinator = entry.runtime_data
-    ess = import_module("custom_components.refu_ess.ess")  # not before its set-up is measured
+    ess = import_module("custom_components.refu_ess.ess")  # not before its setup is measured
     power = ess.Power.total(round(coordinator.data.values["active_power"], -2), 0, 1)
     await coordinator.commander.async_set_power(power, None, None)
 

@@ -15,7 +15,7 @@ from . import table
 from .faults import CASES, FOLDER_VARIABLE
 
 JOBS = 4 * (os.cpu_count() or 1)
-"""Cases mostly wait; more would let the machine itself miss the time-outs."""
+"""Cases mostly wait; more would let the machine itself miss the timeouts."""
 
 
 def arguments() -> argparse.Namespace:

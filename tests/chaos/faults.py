@@ -34,7 +34,7 @@ type Command = dict[str, Any]
 
 @dataclass(frozen=True)
 class OfTimeout:
-    """A time in units of the time-out of a request."""
+    """A time in units of the timeout of a request."""
 
     factor: float
 
@@ -109,9 +109,9 @@ FAULTS = (
     ),
     fault("taken", "A gateway for one client serves another one", to("clients", most=0), to("drop"), on=NETWORK),
     # Time
-    fault("late", "Answers just within the time-out", to("delay", seconds=OfTimeout(0.9))),
-    fault("too_late", "Answers just after the time-out", to("delay", seconds=OfTimeout(1.1))),
-    fault("much_too_late", "Answers after two time-outs and a half", to("delay", seconds=OfTimeout(2.5))),
+    fault("late", "Answers just within the timeout", to("delay", seconds=OfTimeout(0.9))),
+    fault("too_late", "Answers just after the timeout", to("delay", seconds=OfTimeout(1.1))),
+    fault("much_too_late", "Answers after two timeouts and a half", to("delay", seconds=OfTimeout(2.5))),
     # Frames
     _disturbed("garbage", "Garbage instead of an answer"),
     _disturbed("garbage_before", "Garbage before a good answer"),

@@ -78,7 +78,7 @@ def simulator(transport: str) -> Simulator:
 
 
 def command(one: Command, timeout_s: float) -> Command:
-    """Fill in what depends on the time-out."""
+    """Fill in what depends on the timeout."""
     return {key: value.factor * timeout_s if isinstance(value, OfTimeout) else value for key, value in one.items()}
 
 

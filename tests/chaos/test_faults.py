@@ -17,7 +17,7 @@ from .observer import listening
 from .runner import Run, simulator
 
 FOLDER = os.environ.get(FOLDER_VARIABLE)
-"""Where `scripts/faults` wants its results; it runs every case with the time-outs of the product."""
+"""Where `scripts/faults` wants its results; it runs every case with the timeouts of the product."""
 QUICK_TIMEOUT_S, QUICK_DEADLINE_S = 0.5, 0.8
 QUICK_LASTS_S = 1.5
 REFUSED_RETRY_S = 10.0

@@ -364,7 +364,7 @@ class ControlMachine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([40, 70, 700, 7300]))
     def much_time_passes(self, seconds: int) -> None:
-        """Long enough for resets, time-outs and the longest hold."""
+        """Long enough for resets, timeouts and the longest hold."""
         self.loop.run(self.live(seconds))
 
     @rule(seconds=st.integers(2, 30))

@@ -231,7 +231,7 @@ async def test_limits_beyond_belief(
 async def test_command_reads_the_inputs_last(
     device: RefuEss, unit: MockModbusUnit, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Settings that bring no answer take their time-outs, and the inputs are fresh all the same."""
+    """Settings that bring no answer take their timeouts, and the inputs are fresh all the same."""
     controller = Controller(device, clock=lambda: Moment(clock.now, clock.now))
     fail(unit, *SETTING_BLOCKS)
     await device.async_poll()

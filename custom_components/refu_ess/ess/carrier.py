@@ -46,7 +46,7 @@ UNANSWERED = (
     GatewayPathUnavailableError,
     GatewayTargetError,
 )
-"""Errors that do not tell whether a write arrived; a gateway reports its own timeout as an exception of the device."""
+"""Errors that leave it unknown whether a write arrived; a gateway reports its own timeout as an exception."""
 
 
 class Carrier:

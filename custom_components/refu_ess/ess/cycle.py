@@ -243,7 +243,7 @@ class Cycle(Carrier):
     # The way out
 
     async def async_shut_down(self) -> None:
-        """Pay what is owed, for up to 10 s, and take no command any longer. Never raises."""
+        """Write what is owed, for up to 10 s, and accept no further command. Never raises."""
         self._closed = True
         if self.read_only:
             return

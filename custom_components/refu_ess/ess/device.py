@@ -42,7 +42,7 @@ class Readings:
 
 
 class RefuEss:
-    """A REFU battery inverter ESS behind a Modbus unit. It writes only what it is told to."""
+    """A REFU battery inverter ESS behind a Modbus unit. It writes only on command."""
 
     def __init__(
         self,
@@ -263,7 +263,7 @@ class RefuEss:
         )
 
     def _configured(self) -> dict[str, Any]:
-        """The values of what no register tells."""
+        """The values of channels without a register."""
         values: dict[str, Any] = {key: getattr(self.site, key) for key in SITE_CHANNELS}
         return values | {"charge_soc": self.site.effective_charge_soc, "battery_groups": self.site.battery_groups}
 

@@ -38,7 +38,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Resets:
-    """The resets so far. They outlive the process."""
+    """The past resets. They outlive the process."""
 
     last_wall: float | None = None
     """Seconds since 1970."""

@@ -293,7 +293,7 @@ def load(orders: Orders) -> Device:
 def ignore_port_locks() -> None:
     """Let this process open a serial port that another one has locked.
 
-    pymodbus locks its port, and a hung Home Assistant does not let go of it while it does not use it either.
+    pymodbus locks its port, and a hung Home Assistant keeps it locked without using it.
     """
     serial = importlib.import_module("serial")  # which pymodbus has imported
     serial.Serial.exclusive = property(lambda _: None, lambda _self, _locked: None)
@@ -395,7 +395,7 @@ class Debt:
     async def _async_tell(self, patience_s: float) -> None:
         """Say and store the report unless it is as it was; wait for the disk no longer than `patience_s`.
 
-        An unchanged one is not stored again: the next start may have taken it already, and would report it twice.
+        An unchanged one is not stored again: the next start may have read it already, and would report it twice.
         """
         report = self.report
         if report != self._told:

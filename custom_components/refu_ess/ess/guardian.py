@@ -123,11 +123,11 @@ class Guardian:
         return self._is_ready
 
     def beat(self) -> None:
-        """Tell the guard that we are alive. Never raises, also when there is none."""
+        """Report to the guard that we are alive. Never raises, also when there is none."""
         self._say(BEAT)
 
     async def async_paid(self) -> None:
-        """Tell the guard that zero was delivered, and wait for its end. It is killed after 2 s. Never raises."""
+        """Report to the guard that zero was delivered, and wait for its end. It is killed after 2 s. Never raises."""
         if not self.running:
             self._acted = None  # what it did is settled with the debt
             return
@@ -195,7 +195,7 @@ class Guardian:
             return False
 
     def _listen(self) -> None:
-        """Take in what the process has said so far, without waiting."""
+        """Process what the guard has reported, without waiting."""
         while self._process is not None and (said := self._answers.read(4096)) is not None:
             if not said:
                 self._hang_up(self._process)

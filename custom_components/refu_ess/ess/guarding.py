@@ -33,10 +33,10 @@ class NoGuard:
         return True
 
     def beat(self) -> None:
-        """Nobody listens."""
+        """Do nothing."""
 
     async def async_paid(self) -> None:
-        """Nobody waits."""
+        """Do nothing."""
 
     def abandon(self) -> None:
-        """Nobody takes over."""
+        """Do nothing."""

@@ -7,7 +7,8 @@ clock, no wire. Times are seconds of the monotonic clock unless they are a `Mome
   between it and zero, may be ours.
 - However a lease ends, zero is owed. The debt is paid when zero was acknowledged and, where the registers can be read,
   read back.
-- A foreign writer is a value outside that range which is seen over at least `FOREIGN_AFTER_S`. Only then do we let go.
+- A foreign writer is a value outside that range which is seen over at least `FOREIGN_AFTER_S`. Only then is the lease
+  released.
 """
 
 from collections.abc import Mapping
@@ -321,7 +322,7 @@ def _let_go(state: State, held: Power) -> tuple[State, tuple[Action, ...]]:
     """Another system is writing: nothing is held or owed any longer, and nothing is written.
 
     The attempts stay for a while, since a late one of ours may yet take the place of the other system's setpoint. If
-    it writes only some of the setpoints, one more zero is owed for the others: nobody else would take them back.
+    it writes only some of the setpoints, one more zero is owed for the others: no other system would reset them.
     """
     reports: tuple[Action, ...] = (
         Report(

@@ -153,9 +153,9 @@ class GuardedUnit:
         await self._unit.disconnect()
 
     async def _read_to_the_end(self, read: Read, address: int, count: int) -> list[int]:
-        """Read, and past the deadline let a read that waits for the link to open end by itself.
+        """Read; past the deadline, leave a read that waits for the link to open to end on its own.
 
-        If it were cancelled, asyncio would log the failure to open the link as one that nobody handles, at every poll.
+        If it were cancelled, asyncio would log the failure to open the link as an unhandled exception, at every poll.
         A write is cancelled: it must not arrive late.
         """
         if self._unit.connected:
@@ -169,7 +169,7 @@ class GuardedUnit:
     def _end(self, task: asyncio.Task[list[int]]) -> None:
         self._left.discard(task)
         with suppress(asyncio.CancelledError):
-            task.exception()  # nobody may be waiting for it any longer
+            task.exception()  # its caller may no longer be waiting
 
     async def _request[**P, T](self, send: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         self.statistics.requests += 1

@@ -59,8 +59,8 @@ def decide(
 ) -> Decision:
     """Return what to send for `asked`.
 
-    `running_for_s` is how long system state Start has been seen without a gap, `None` if it is not. Every limit only
-    takes away, but for the forced charge of `bounds`. Raises `OutOfRangeError` if `asked` is not finite.
+    `running_for_s` is how long system state Start has been seen without a gap, `None` if it is not. Limits only ever
+    reduce power, except for the forced charge of `bounds`. Raises `OutOfRangeError` if `asked` is not finite.
     """
     if not math.isfinite(sum(map(abs, (*asked.active_w, *asked.reactive_var)))):
         raise OutOfRangeError("power", limits.POWER.minimum, limits.POWER.maximum, limits.POWER.unit)
@@ -122,7 +122,7 @@ def _within_battery(asked: Power, reading: Reading, bounds: SocBounds) -> tuple[
         ceiling_limit = bounds.upper_limit
     total = asked.total_active_w
     if not any(asked.active_w):
-        return asked, Limit.NONE  # a request for reactive power alone never becomes active power
+        return asked, Limit.NONE  # a request for reactive power only never becomes active power
     if total < floor:
         bound, limit = floor, floor_limit
     elif total > ceiling:

@@ -19,7 +19,7 @@ START_TIMEOUT_S = 600.0
 EFFECT_TIMEOUT_S = 60.0
 """Seconds within which the system leaves Standby after START."""
 BLIND_AFTER_S = 600.0
-"""Without readings for longer than this, nobody knows what happened meanwhile."""
+"""Without readings for longer than this, it is unknown what happened meanwhile."""
 
 
 def start_refusal(reading: Reading, stale_after_s: float, *, zero_owed: bool) -> Refusal | None:
@@ -88,7 +88,7 @@ class Recovery:
     healthy: bool = False
     """A state other than Fault was seen: only a fault that begins while it is watched is handled."""
     running: bool = False
-    """The system ran before the fault, and nobody stopped it."""
+    """The system ran before the fault, and was not stopped on purpose."""
     stopped: bool = False
     """A user pressed STOP, and the system has not been seen stopped, and started by another since."""
     halted: bool = False
