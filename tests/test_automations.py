@@ -41,7 +41,7 @@ from custom_components.refu_ess.trigger import TRIGGERS
 from .bits import GROUP_3_SILENT, HOT, INVERTER_FAULT, LEAKAGE, SMOKE
 from .generated import INTEGRATION, ROOT
 from .helpers import poll, switch
-from .registers import BATTERY_BLOCK, SOC
+from .registers import ACTIVE_POWER, BATTERY_BLOCK, SOC
 
 OF_ALARMS = {"refu_ess.alarm_raised", "refu_ess.alarm_cleared"}
 OF_COMMANDS = {f"refu_ess.{key}" for key in COMMAND_TRIGGERS}
@@ -305,6 +305,27 @@ async def test_battery_level_of_the_platform(
     unit.input[SOC] = 19
     await poll(hass, freezer)
     assert [one["by"] for one in ran] == ["sensor.refu_ess_battery_state_of_charge_soc"]
+
+
+@pytest.mark.parametrize(("key", "words"), [("started_charging", (0, 0xFF38)), ("stopped_charging", (0xFF38, 0))])
+async def test_battery_charging_of_the_platform(
+    hass: HomeAssistant,
+    ess: str,
+    ran: Ran,
+    unit: MockModbusUnit,
+    freezer: FrozenDateTimeFactory,
+    key: str,
+    words: tuple[int, int],
+) -> None:
+    """Home Assistant's own triggers for charging work with the ESS as their target."""
+    await async_setup_component(hass, "battery", {})
+    await automate(hass, {"trigger": f"battery.{key}", "target": {"device_id": ess}})
+    unit.input[ACTIVE_POWER] = words[0]
+    await poll(hass, freezer)
+    assert ran == []
+    unit.input[ACTIVE_POWER] = words[1]
+    await poll(hass, freezer)
+    assert [one["by"] for one in ran] == ["binary_sensor.refu_ess_battery_charging"]
 
 
 async def test_alarm_condition_in_an_alarm_automation(
