@@ -1,4 +1,4 @@
-"""Keeps the memory of alarms on disk, and hands each change to the event entity when automations can hear it."""
+"""Keeps the memory of alarms on disk, and passes each change to the event entity once automations can react to it."""
 
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ from .updates import PictureCoordinator
 
 STORAGE_VERSION = 1
 SAVE_DELAY_SECONDS = 10.0
-"""Changes that a crash takes away are found again at the next start."""
+"""Changes lost in a crash are detected again at the next start."""
 
 type ChangeListener = Callable[[AlarmChange], None]
 
@@ -32,7 +32,7 @@ class AlarmMemory:
     """The memory of the alarms of one ESS, its file, and its listener."""
 
     def __init__(self, hass: HomeAssistant, entry_id: str) -> None:
-        """Take the config entry that it belongs to."""
+        """Store the config entry that it belongs to."""
         self._hass = hass
         self._store = Store[dict[str, Any]](hass, STORAGE_VERSION, f"{DOMAIN}.{entry_id}.alarms")
         self._log = AlarmLog()

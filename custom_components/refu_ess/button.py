@@ -20,7 +20,7 @@ PARALLEL_UPDATES = 1
 
 @dataclass(frozen=True, kw_only=True)
 class ControlButtonDescription(Control, ButtonEntityDescription):
-    """Something to do once."""
+    """A single action."""
 
     press_fn: Callable[[Commander, Context | None], Coroutine[Any, Any, None]]
 
@@ -52,7 +52,7 @@ async def async_setup_entry(
 
 
 class RefuEssButton(RefuEssEntity, ButtonEntity):
-    """Something to do once."""
+    """A single action."""
 
     entity_description: ControlButtonDescription
 

@@ -52,7 +52,7 @@ class Commander:
     """The only way for Home Assistant to write to one ESS."""
 
     def __init__(self, hass: HomeAssistant, controller: Controller, changed: Callable[[], None]) -> None:
-        """Take the controller, and whom to call after each command. A debt of an earlier run is reported at once."""
+        """Store the controller and the callback after each command. Debts of an earlier run are reported now."""
         self._hass = hass
         self._changed = changed
         self._listeners: list[Listener] = []
@@ -119,7 +119,7 @@ class Commander:
     # Commands
 
     async def _run[T](self, command: Coroutine[Any, Any, T], context: Context | None = None) -> T:
-        """Carry out a command to its end, also if the caller is cancelled meanwhile."""
+        """Carry out a command to its end, even if the caller is cancelled meanwhile."""
         return await asyncio.shield(self._hass.async_create_task(self._carry(command, context), eager_start=True))
 
     async def _carry[T](self, command: Coroutine[Any, Any, T], context: Context | None) -> T:
@@ -134,7 +134,7 @@ class Commander:
             self._changed()
 
     async def async_set_power(self, asked: Power, context: Context | None, duration: timedelta | None) -> Decision:
-        """Take the lease, or replace it."""
+        """Acquire the lease, or replace it."""
         duration_s = None if duration is None else duration.total_seconds()
         command = self.controller.async_set_power(asked, owner=owner_of(context), duration_s=duration_s)
         return await self._run(command, context)
@@ -144,7 +144,7 @@ class Commander:
         return await self._run(self.controller.async_change_power(change, owner=owner_of(context)), context)
 
     async def async_preview(self, asked: Power) -> Decision:
-        """Return what a command would do now."""
+        """Return the present effect of a command."""
         await self.controller.async_freshen()
         return self.controller.plan(asked)
 

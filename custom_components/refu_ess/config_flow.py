@@ -233,7 +233,7 @@ class RefuEssConfigFlow(ConfigFlow, domain=DOMAIN):
         )
 
     async def _async_text(self, category: str, key: str) -> str:
-        """Return one of our texts in Home Assistant's language; it does not translate placeholders."""
+        """Return a text in Home Assistant's language, for a placeholder: the frontend does not translate these."""
         texts = await async_get_translations(self.hass, self.hass.config.language, category, [DOMAIN])
         return texts.get(f"component.{DOMAIN}.{category}.{key}", key)
 

@@ -39,7 +39,7 @@ class RefuEssCoordinator(PictureCoordinator):
     def __init__(
         self, hass: HomeAssistant, entry: RefuEssConfigEntry, device: RefuEss, memory: Memory, record: Record
     ) -> None:
-        """Take the device, and the record of the last run with the file that the next is kept in."""
+        """Store the device, the record of the last run, and the file for the next."""
         interval = timedelta(seconds=poll_interval_of(entry))
         super().__init__(hass, _LOGGER, entry, device, interval)
         per_phase = is_per_phase(entry)
@@ -83,7 +83,7 @@ class RefuEssCoordinator(PictureCoordinator):
 
     @callback
     def _guard_acted(self, report: GuardReport) -> None:
-        """Report what a guard did while this process hung, and delete its file: it is no news at the next start."""
+        """Report what a guard did while this process hung, and delete its file, so that the next start is silent."""
         if self.config_entry.state is not ConfigEntryState.LOADED:
             return  # it took over from a way out that failed: the next setup finds the file
         self.commander.async_report_guard(report)

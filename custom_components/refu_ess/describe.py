@@ -48,7 +48,7 @@ class Placed(EntityDescription):
 
 @dataclass(frozen=True, kw_only=True)
 class Control(Placed):
-    """A description of something that users set or press: it commands the ESS as a whole."""
+    """A description of a control entity: it commands the ESS as a whole."""
 
     part: Part = Part.ESS
     entity_category: EntityCategory | None = EntityCategory.CONFIG
@@ -204,7 +204,7 @@ RUNNING = frozenset({"inverter_enabled", "dcdc_enabled"})
 
 
 def _enabled(entry: BitEntry) -> bool:
-    """Alarms are seen by their sums, list, event and triggers, so that a page is not filled by what is not wrong."""
+    """Alarms appear in summaries, list, event and triggers, so that a page is not filled with inactive ones."""
     if entry.key == SMOKE:
         return True
     if entry.bit.severity is not Severity.INFO:

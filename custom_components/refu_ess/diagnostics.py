@@ -1,4 +1,4 @@
-"""The diagnostics download: every word as the device sent it, what was made of it, and how the link and control do.
+"""The diagnostics download: every word as the device sent it, its decoding, and the state of link and control.
 
 It names no address and no ESS. `python -m tests.simulator --replay` serves it as a device again.
 """

@@ -1,4 +1,4 @@
-"""Repair issues: what a user should decide or fix, and when it is settled."""
+"""Repair issues: what a user should decide or fix, and when it is resolved."""
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant, callback
@@ -25,9 +25,9 @@ EVERY_ISSUE = (
     ISSUE_GUARD_MISSING,
 )
 OF_EVENTS = (ISSUE_FOREIGN_WRITER, ISSUE_WRITE_FAILED, ISSUE_GUARD_MISSING)
-"""Issues that an event raises; the next command that works settles them."""
+"""Issues that an event raises; the next successful command resolves them."""
 ZERO_OWED_AFTER_SECONDS = 5.0
-"""A single lost request is no reason to alarm anyone."""
+"""A single lost request does not justify an issue."""
 
 
 def issue_id(kind: str, entry: ConfigEntry) -> str:
@@ -39,7 +39,7 @@ class Issues:
     """Decides which issues one ESS has."""
 
     def __init__(self, hass: HomeAssistant, entry: ConfigEntry, commander: Commander) -> None:
-        """Follow the events of control from here on."""
+        """Subscribe to the events of control."""
         self._hass = hass
         self._entry = entry
         self._controller = commander.controller
@@ -55,7 +55,7 @@ class Issues:
 
     @callback
     def async_update(self) -> None:
-        """Show what is unsettled, and take back what is settled."""
+        """Show unresolved issues, and delete resolved ones."""
         controller = self._controller
         owed, seen = controller.lease.debt is not None, (controller.device.picture.exposure, controller.lease)
         if seen == self._seen and not owed:
@@ -118,7 +118,7 @@ class Issues:
         severity: ir.IssueSeverity = ir.IssueSeverity.WARNING,
         persistent: bool = False,
     ) -> None:
-        """Show an issue with these details, or take it back if there are none; only where that changes anything."""
+        """Show an issue with these details, or delete it if there are none; only on a change."""
         wanted = None if details is None else (translation_key or kind, *details.values())
         if kind in self._shown and wanted == self._shown[kind]:
             return

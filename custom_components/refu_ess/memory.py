@@ -61,7 +61,7 @@ class Memory:
     """Keeps the record on disk. It is written at once: a crash must find it."""
 
     def __init__(self, hass: HomeAssistant, entry_id: str) -> None:
-        """Take the config entry that it belongs to."""
+        """Store the config entry that it belongs to."""
         self._hass = hass
         self._store = RecordStore(hass, STORAGE_VERSION, f"{DOMAIN}.{entry_id}", private=True)
 

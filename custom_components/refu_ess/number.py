@@ -97,7 +97,7 @@ async def async_setup_entry(
 
 
 def _keep_units(hass: HomeAssistant, entry: RefuEssConfigEntry) -> None:
-    """Keep W and var for setpoints that were registered with them: automations that exist give their numbers so."""
+    """Keep W and var for setpoints that were registered with them: existing automations use these units."""
     registry = er.async_get(hass)
     keys = {f"{entry.entry_id}_{description.key}" for description in SETPOINTS}
     for known in er.async_entries_for_config_entry(registry, entry.entry_id):

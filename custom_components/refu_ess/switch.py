@@ -19,7 +19,7 @@ PARALLEL_UPDATES = 1
 
 @dataclass(frozen=True, kw_only=True)
 class ControlSwitchDescription(Control, SwitchEntityDescription):
-    """Something to switch on and off."""
+    """A function that can be switched on and off."""
 
     value_fn: Callable[[RefuEssCoordinator], bool]
     set_fn: Callable[[RefuEssCoordinator, bool], Coroutine[Any, Any, None]]

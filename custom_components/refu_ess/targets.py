@@ -1,4 +1,4 @@
-"""Which ESS an action is for: by target, by config entry, or the only one there is; and whether its caller may."""
+"""Finds the ESS of an action, by target, by config entry, or the only one; and checks its caller's rights."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -14,10 +14,10 @@ from .enums import Code
 from .picture import Picture
 
 VERSION = 1
-"""Of the dicts. A later version may add to them; what is not understood is left out."""
+"""Of the dicts. A later version may add to them; unknown content is ignored."""
 CHANGES_KEPT = 500
 CHANGES_KEPT_PER_ALARM = 20
-"""One alarm that flaps at each reading must not push out what happened to the others."""
+"""One alarm that flaps at each reading must not displace the history of the others."""
 SNAPSHOT = (
     "soc",
     "active_power",
@@ -39,7 +39,7 @@ class ActiveAlarm:
     since: float
     """The first reading that showed it."""
     found_at_start: bool
-    """It was active when its registers could be read again, or for the first time: it may be older than `since`."""
+    """It was active at the first reading, or at the first after a gap: it may be older than `since`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class AlarmChange:
     duration_s: float | None
     """Seconds that a cleared alarm was active, `None` unless readings saw it both come and go."""
     found_at_start: bool
-    """It happened while the registers could not be read: before Home Assistant started or the device answered again."""
+    """It happened while the registers could not be read: before Home Assistant started or during an outage."""
     snapshot: Mapping[str, Any]
     """The readings at that time, by channel."""
 
@@ -69,7 +69,7 @@ class Look:
     unknown: frozenset[str]
     """The alarms whose registers could not be read, or whose place is in doubt."""
     possible: frozenset[str]
-    """The alarms of what is installed."""
+    """The alarms of the installed parts."""
     snapshot: Mapping[str, Any]
 
 
@@ -92,7 +92,7 @@ class AlarmLog:
     """Compares each reading with what is remembered."""
 
     def __init__(self) -> None:
-        """Remember nothing: what the first reading shows is taken as it is."""
+        """Start without a memory: the first reading reports no changes."""
         self._active: dict[str, ActiveAlarm] = {}
         self._history: list[AlarmChange] = []
         self._blank = True
@@ -110,7 +110,7 @@ class AlarmLog:
         return tuple(self._history)
 
     def observe(self, seen: Look, now: float) -> tuple[AlarmChange, ...]:
-        """Take in a reading and return what changed, the most severe alarm first.
+        """Process a reading and return the changes, the most severe alarm first.
 
         An alarm that cannot be read keeps its state. One that cannot exist any longer is forgotten without a change.
         """
@@ -169,7 +169,7 @@ class AlarmLog:
 
     @classmethod
     def from_dict(cls, stored: object) -> Self:
-        """Return a log that remembers what was stored; what cannot be understood is left out."""
+        """Return a log that remembers what was stored; unknown content is ignored."""
         log = cls()
         if isinstance(stored, Mapping) and isinstance(stored.get("active"), list):
             log._blank = False
@@ -191,7 +191,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 
 
 def _read[T: (ActiveAlarm, AlarmChange)](kind: type[T], stored: object) -> Iterator[T]:
-    """Yield what is complete and of the right types, about an alarm that there is."""
+    """Yield the entries that are complete, of the right types, and about an existing alarm."""
     names = [field.name for field in fields(kind)]
     for item in stored if isinstance(stored, list) else ():
         if not isinstance(item, Mapping):

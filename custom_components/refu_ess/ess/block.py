@@ -22,7 +22,7 @@ SILENT_RETRY_SECONDS = 1.0
 """Seconds until settings that brought no answer are tried again, doubled each time."""
 SILENT_RETRY_MAXIMUM_SECONDS = 300.0
 TIMER_TOLERANCE_SECONDS = 0.05
-"""A timer fires a little late, so two polls may lie a little less than their distance apart."""
+"""A timer fires a little late, so two polls may be slightly closer together than the interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Piece:
     """The registers of one request."""
 
     def __init__(self, component: type[Component], first: int, last: int) -> None:
-        """Take the registers `first` to `last` of a block, which were never read yet."""
+        """Store the range of registers, `first` to `last`, of a block; nothing has been read yet."""
         self.holding = component.register_space == "holding"
         self.address, self.count = first, last - first + 1
         self.words: tuple[int, ...] = ()
@@ -84,7 +84,7 @@ class Piece:
 
     @property
     def available(self) -> bool:
-        """Return whether the readings are those of the last time it was asked."""
+        """Return whether the last read succeeded."""
         return self.read_at is not None and self.failure is None
 
     @property
@@ -94,7 +94,7 @@ class Piece:
 
     @property
     def silent(self) -> bool:
-        """Return whether it brought no answer, or that to another request, the last time."""
+        """Return whether the last read got no answer, or that to another request."""
         return is_unheard(self.failure)
 
     def due(self, now: float, interval: float) -> bool:
@@ -105,7 +105,7 @@ class Piece:
         return now - self.asked_at >= wait - TIMER_TOLERANCE_SECONDS
 
     def take(self, words: list[int], now: float) -> bool:
-        """Take in a good reading, decoding only what differs from the last one; returns whether anything does."""
+        """Store a good reading, decoding only the words that changed; returns whether any did."""
         self.read_at, self.failure, self.retry_s = now, None, None
         new = tuple(words)
         if new == (old := self.words):
@@ -121,7 +121,7 @@ class Piece:
         return True
 
     def fail(self, failure: ModbusError, *, silent_alone: bool = False) -> None:
-        """Note a failed reading; `silent_alone` if other registers of the device do answer."""
+        """Record a failed reading; `silent_alone` if other registers of the device do answer."""
         self.failure = failure
         if self.refused:
             self.retry_s = REFUSED_RETRY_SECONDS
@@ -146,7 +146,7 @@ class Words(Mapping[int, int]):
     """The words of a block by address; it never changes."""
 
     def __init__(self, pieces: Iterable[Piece]) -> None:
-        """Take what the pieces hold now."""
+        """Store the present words of the pieces."""
         self._pieces = [(piece.address, piece.words) for piece in pieces]
 
     @override
@@ -170,12 +170,12 @@ class Block:
     """The registers that belong together, read in one request or in several."""
 
     def __init__(self, component: type[Component]) -> None:
-        """Take the declared ranges, each of which is a request."""
+        """Store the declared ranges, each of which is one request."""
         self.pieces = tuple(Piece(component, first, last) for first, last in component.register_ranges or ())
 
     @property
     def available(self) -> bool:
-        """Return whether all of it was read the last time it was asked for."""
+        """Return whether the last read of all its pieces succeeded."""
         return all(piece.available for piece in self.pieces)
 
     @property
@@ -193,14 +193,14 @@ class Block:
 
     @property
     def read_at(self) -> float | None:
-        """When the part that was read the longest ago was read, `None` if one never was."""
+        """Time of the oldest reading among its pieces, `None` if one was never read."""
         times = [piece.read_at for piece in self.pieces]
         known = [at for at in times if at is not None]
         return min(known) if len(known) == len(times) else None
 
     @property
     def asked_at(self) -> float | None:
-        """When the part that was asked for the longest ago was asked for, `None` if one never was."""
+        """Time of the oldest request among its pieces, `None` if one was never requested."""
         times = [piece.asked_at for piece in self.pieces]
         known = [at for at in times if at is not None]
         return min(known) if len(known) == len(times) else None

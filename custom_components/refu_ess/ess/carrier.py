@@ -65,7 +65,7 @@ class Carrier:
         report: Callable[[Event], None] = lambda _: None,
         guard: Guard | None = None,
     ) -> None:
-        """Take the record of the last run and how to keep the next; nothing is written yet."""
+        """Store the record of the last run and the function that saves the next; nothing is written yet."""
         self.device = device
         self.settings = settings or Settings()
         self.phases = PHASES if per_phase else 1
@@ -115,7 +115,7 @@ class Carrier:
         return observe(self.device, self.lease.phases, (now or self._clock()).monotonic)
 
     async def _attempt(self, step: Awaitable[None]) -> None:
-        """Carry out one part of the cycle; one that fails does not keep the others from their turn."""
+        """Carry out one part of the cycle; a failure does not prevent the others."""
         try:
             await step
         except (RefusedError, WriteFailedError) as err:

@@ -31,7 +31,7 @@ _LOGGER = logging.getLogger(__name__)
 SETTINGS_AGE_S = 10.0
 """Settings older than this are read again before a command, and while one is held."""
 WAY_OUT_S = 10.0
-"""Time for paying debts when the integration stops; Home Assistant grants 20 s."""
+"""Time to write what is owed when the integration stops; Home Assistant grants 20 s."""
 WAY_OUT_PAUSE_S = 0.5
 WAY_OUT_WAIT_S = 2.0
 """Time that a command under way is granted when the integration stops; it sends no power after that."""
@@ -47,7 +47,7 @@ class Cycle(Carrier):
 
     @property
     def busy(self) -> bool:
-        """Return whether the device must be looked after every second."""
+        """Return whether the device must be polled every second."""
         if self.read_only or self._closed:
             return False
         recovering = self.recovery is not None and self.recovery.step is not recovery.Step.WATCHING
@@ -64,7 +64,7 @@ class Cycle(Carrier):
         return blocks | {"commands": SETTINGS_AGE_S if self.resetting.settled and self.recovery is None else 0.0}
 
     async def async_cycle(self) -> None:
-        """Do what is due after a poll, also after one that failed; without anything owed, only watch."""
+        """Do what is due after a poll, including a failed one; if nothing is owed, only observe."""
         async with self._lock:
             self.guard.beat()
             now, before = self._clock(), self._looked_at()
@@ -110,7 +110,7 @@ class Cycle(Carrier):
         )
 
     def _note_running(self, reading: Reading, now: Moment) -> None:
-        """Remember since when the system runs: the ramp begins again after each start and each loss of sight."""
+        """Record since when the system runs: the ramp restarts after each start and each loss of the link."""
         if reading.system_state is not SystemState.START or not reading.is_fresh(self.settings.stale_after_s):
             self._running_since = None
         elif self._running_since is None:
@@ -144,7 +144,7 @@ class Cycle(Carrier):
             await self._note_delivered()
 
     async def _note_delivered(self) -> None:
-        """Note at once that zero reads back: another system that writes every second would hide it from the cycle."""
+        """Record at once that zero reads back: a system that writes every second would hide it from the cycle."""
         now = self._clock()
         reading = self.reading(now)
         held, acknowledged_at = reading.held, self.lease.attempts[-1].acknowledged_at
@@ -220,7 +220,7 @@ class Cycle(Carrier):
                 self._tell(EventKind.RECOVERY, {"step": action.value})
 
     def _tell_recovery(self, change: Callable[[Recovery], Recovery]) -> None:
-        """Note what was done, also while the recovery is off."""
+        """Record what was done, even while the recovery is off."""
         if self.recovery is None:
             self._latches = change(self._latches)
         else:
@@ -286,7 +286,7 @@ class Cycle(Carrier):
                 await self._attempt(self._send(Power.zero(self.lease.phases)))
 
     async def _paid_on_the_way_out(self) -> bool:
-        """Go one step on the way out; returns whether nothing is owed any longer."""
+        """Take one step of the shutdown; returns whether nothing is owed any longer."""
         self.guard.beat()
         if self.lease.sent is None or self.lease.zero_acknowledged:  # else reading would only take time
             await self.device.async_read((*INPUT_BLOCKS, SETPOINT_BLOCKS[self.lease.phases]))

@@ -33,7 +33,7 @@ class Readings:
     """The last good readings of an input block by attribute, also while it fails. `None` is unknown or implausible."""
 
     def __init__(self, block: Block, overrides: Mapping[str, Any]) -> None:
-        """Take what is shown in place of implausible readings."""
+        """Store the replacements for implausible readings."""
         (self._piece,), self._overrides = block.pieces, overrides
 
     def __getattr__(self, key: str) -> Any:
@@ -236,7 +236,7 @@ class RefuEss:
                 _LOGGER.warning("Undeclared bits are set in %s: 0x%04X", key, bits)
 
     def _expose(self) -> Exposure:
-        """Gather what is known, or return what was gathered before if nothing is different."""
+        """Gather the values, or return the previous ones if nothing is different."""
         exposed = (
             *((piece.words, piece.available) for piece in self._pieces),
             dict(self.plausibility.overrides),

@@ -33,7 +33,7 @@ class Outcome(StrEnum):
     NOT_TAKEN = "not_taken"
     """1 or 0 did not read back within 10 s."""
     NOT_SENT = "not_sent"
-    """1 surely never reached the device; the reset does not count."""
+    """1 certainly never reached the device; the reset does not count."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class Resets:
 
 @dataclass(frozen=True, kw_only=True)
 class Handshake:
-    """All that the machine remembers."""
+    """The state of the machine."""
 
     resets: Resets = Resets()
     step: Step = Step.IDLE
@@ -75,7 +75,7 @@ class Handshake:
     sent_at: float | None = None
     """Monotonic time of the last acknowledged write of this step."""
     before: Resets = Resets()
-    """To go back to if the 1 surely never reached the device."""
+    """Restored if the 1 certainly never reached the device."""
     outcome: Outcome | None = None
 
     @property
@@ -113,7 +113,7 @@ def begin(state: Handshake, now: Moment) -> Handshake:
 
 
 def restore(resets: Resets, now: Moment, *, owed: bool) -> Handshake:
-    """Begin with what an earlier run left. A last reset in the future counts as one that has just been."""
+    """Start from the state that an earlier run left. A last reset in the future counts as one that has just been."""
     last = resets.last_wall
     resets = replace(resets, last_wall=None if last is None else min(last, now.wall))
     return Handshake(resets=resets, owed=owed, since=now.monotonic)
@@ -143,14 +143,14 @@ def attempted(state: Handshake) -> Handshake:
 
 
 def not_sent(state: Handshake) -> Handshake:
-    """Note that the latest 1 surely had no effect. If it was the only one, no reset has been, and nothing is owed."""
+    """Note that the latest 1 had no effect. If it was the only one, no reset has been, and nothing is owed."""
     if state.step is not Step.SETTING or state.tries > 1:
         return state
     return replace(state, step=Step.IDLE, resets=state.before, owed=False, outcome=Outcome.NOT_SENT)
 
 
 def tick(state: Handshake, reading: Reading, now: float) -> Handshake:
-    """Go on by a reading, or by time."""
+    """Advance on a reading, or on elapsed time."""
     read = reading.error_reset if _read_since(state, reading) else None
     late = now - state.since >= READBACK_TIMEOUT_S
     match state.step:

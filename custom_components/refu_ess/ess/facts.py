@@ -15,7 +15,7 @@ class Role(Enum):
     """The importance of a channel to an owner."""
 
     MAIN = "main"
-    """Looked at every day."""
+    """Of everyday interest."""
     EXTRA = "extra"
     """A measurement that few owners need."""
     DETAIL = "detail"

@@ -57,7 +57,7 @@ class Reason(StrEnum):
     """The event that made the guard act."""
 
     CLOSED = "closed"
-    """The pipe closed without "paid": Home Assistant died, or gave the zero up."""
+    """The pipe closed without "paid": Home Assistant died, or gave up on the zero."""
     SILENT = "silent"
     """No beat in time: Home Assistant hung, or the computer slept."""
 
@@ -79,7 +79,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class GuardReport:
-    """The guard's own account of what it did without Home Assistant."""
+    """The guard's report on its actions without Home Assistant."""
 
     reason: Reason
     outcome: Outcome
@@ -100,7 +100,7 @@ class GuardReport:
 
     @classmethod
     def from_line(cls, line: bytes) -> Self:
-        """Read a report; unknown keys are ignored. Raises `ValueError` if it is none."""
+        """Read a report; unknown keys are ignored. Raises `ValueError` if it is not one."""
         try:
             found = json.loads(line)
             return cls(
@@ -259,7 +259,7 @@ class Device:
 
 
 def load(orders: Orders) -> Device:
-    """Import what acting needs, and say how to reach the device. Nothing is sent yet.
+    """Import the required modules, and return how to reach the device. Nothing is sent yet.
 
     Raises `ImportError` without the Modbus library, `TypeError` or `ValueError` if the link settings are not its.
     """
@@ -343,7 +343,7 @@ class Debt:
         timing: Timing,
         clock: Callable[[], float],
     ) -> None:
-        """Take where reports go, said and stored, and a clock in seconds that never jumps. Nothing is sent yet."""
+        """Store where reports are sent and stored, and a clock in seconds that never jumps. Nothing is sent yet."""
         self.report = GuardReport(reason=reason, outcome=Outcome.TRYING, at=time.time(), tries=0, seconds=0.0)
         self._device = device
         self._attempt_s = timeout_s * ATTEMPT_TIMEOUTS
@@ -393,7 +393,7 @@ class Debt:
         self.report = replace(self.report, seconds=round(self._clock() - self._began, 3), **changes)
 
     async def _async_tell(self, patience_s: float) -> None:
-        """Say and store the report unless it is as it was; wait for the disk no longer than `patience_s`.
+        """Send and store the report unless it is unchanged; wait for the disk no longer than `patience_s`.
 
         An unchanged one is not stored again: the next start may have read it already, and would report it twice.
         """

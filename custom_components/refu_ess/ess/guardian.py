@@ -88,7 +88,7 @@ class Guardian:
 
     @property
     def lost(self) -> bool:
-        """True if the process ended unasked, without having finished acting: a new one is needed."""
+        """True if the process ended without an order and without having finished acting: a new one is needed."""
         self._listen()
         return self._lost
 

@@ -36,7 +36,7 @@ class LayoutEvidence:
         return self._times >= OBSERVATIONS and self._seen is self.chosen
 
     def observe(self, readings: Mapping[str, Any]) -> None:
-        """Take in fresh readings of the status block, by key."""
+        """Process fresh readings of the status block, by key."""
         word = readings["inverter_status"]
         running = readings["system_state"] is SystemState.START and abs(readings["active_power"]) >= CLEAR_POWER_W
         if word & _BIT_14:

@@ -126,7 +126,7 @@ class Debt:
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """All that the machine remembers."""
+    """The state of the machine."""
 
     phases: int
     lease: Lease | None = None
@@ -203,7 +203,7 @@ def idle(phases: int) -> State:
 
 
 def nothing(phases: int) -> Decision:
-    """The decision while nothing is asked."""
+    """The decision while nothing is requested."""
     return Decision(Power.zero(phases), Limit.NOTHING_ASKED)
 
 
@@ -211,7 +211,7 @@ def nothing(phases: int) -> Decision:
 
 
 def take(state: State, lease: Lease, decision: Decision, now: Moment) -> State:
-    """Take the lease or replace the one in force. The foreign-writer watch goes on, and debts become part of it."""
+    """Acquire the lease or replace the one in force. The foreign-writer watch goes on, and debts become part of it."""
     attempts = state.attempts
     if state.debt is not None:  # whatever of ours may still be on the device stays ours
         attempts = (*_corners(state.debt.ours, now.monotonic), *attempts)
@@ -343,7 +343,7 @@ def _let_go(state: State, held: Power) -> tuple[State, tuple[Action, ...]]:
 def _carry(
     state: State, lease: Lease, reading: Reading, decision: Decision, now: Moment, *, guard_acted: bool
 ) -> tuple[State, tuple[Action, ...]]:
-    """Go on with the lease, or end it."""
+    """Continue the lease, or end it."""
     gap = state.ticked_at is not None and now.since(state.ticked_at) >= INTERRUPTED_AFTER_S
     reasons = (
         (End.GUARD_ACTED, guard_acted),

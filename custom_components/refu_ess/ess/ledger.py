@@ -20,7 +20,7 @@ class Ledger:
     """The record as it is on disk, and as it should be."""
 
     def __init__(self, record: Record, keep: Callable[[Record], Awaitable[None]]) -> None:
-        """Take the record of the last run and how to keep the next."""
+        """Store the record of the last run and the function that saves the next."""
         self.record = record
         """As it is on disk."""
         self._keep = keep

@@ -1,4 +1,4 @@
-"""A Modbus unit with a deadline on each request and a count of what happened."""
+"""A Modbus unit with a deadline on each request and statistics."""
 
 import asyncio
 import time

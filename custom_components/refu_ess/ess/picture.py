@@ -123,7 +123,7 @@ def _differences(before: Exposure, after: Exposure) -> set[str]:
 
 
 def _compute(key: str, values: dict[str, Any], unavailable: set[str]) -> None:
-    """Compute a value; it is unavailable as far as what it needs is."""
+    """Compute a value; it is unavailable if the values that it needs are."""
     computed = COMPUTED[key]
     missing = [need in unavailable for need in _READ_NEEDS[key]]
     known = [values[need] for need in computed.needs]

@@ -1,6 +1,6 @@
 """The power sent for a requested power, and the reason when it is less: one pure function.
 
-Powers in W and var; charge is negative, discharge positive. The same question always has the same answer.
+Powers in W and var; charge is negative, discharge positive. Equal inputs give equal results.
 """
 
 import math

@@ -1,6 +1,7 @@
 """The protection of the state of charge: a reserve that is not discharged, a charge from below, and a maximum.
 
-The four-state logic of OpenEMS 2021, which has no gap below the minimum. Here the maximum is one: charging stops at it.
+The four-state logic of OpenEMS 2021, which has no gap below the minimum. Unlike there, charging stops at the
+maximum.
 """
 
 from dataclasses import dataclass
