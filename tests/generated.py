@@ -13,14 +13,14 @@ from custom_components.refu_ess.describe import (
     BINARY_SENSORS,
     NUMBERS,
     SENSORS,
-    Placed,
+    RefuEssEntityDescription,
     RefuEssNumberDescription,
     RefuEssSensorDescription,
     alarm_names,
     english_entities,
     icons,
 )
-from custom_components.refu_ess.ess import ALARMS, BITS, CHANNELS, ChannelEntry, Part, Severity, counts_as
+from custom_components.refu_ess.ess import ALARMS, BITS, CHANNELS, ChannelEntry, Part, Severity, effective_severity
 
 from .first_steps import first_step
 
@@ -115,7 +115,7 @@ def _address(entry: ChannelEntry) -> str:
     return "" if entry.field is None else f"0x{entry.field.address:03X}"
 
 
-def _enabled(description: Placed) -> str:
+def _enabled(description: RefuEssEntityDescription) -> str:
     return "on" if description.entity_registry_enabled_default else "off"
 
 
@@ -141,7 +141,7 @@ def _bit_rows() -> Iterator[str]:
     yield _row(*["---"] * 7)
     for entry in BITS:
         part = f"Battery group {entry.bit.group}" if entry.bit.group else PARTS[entry.bit.part]
-        severity = "" if entry.bit.severity is Severity.INFO else counts_as(entry).value
+        severity = "" if entry.bit.severity is Severity.INFO else effective_severity(entry).value
         yield _row(
             entry.bit.name,
             part,
@@ -211,7 +211,7 @@ def _alarm_rows() -> Iterator[str]:
             place,
             texts[alarm.key],
             alarm.bit.label,
-            counts_as(alarm).value,
+            effective_severity(alarm).value,
             category,
             first_step(alarm),
         )

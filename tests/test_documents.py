@@ -11,7 +11,7 @@ import yaml
 
 from custom_components.refu_ess.const import DOMAIN
 from custom_components.refu_ess.controls import CONTROLS
-from custom_components.refu_ess.ess import derived, layout, plausibility
+from custom_components.refu_ess.ess import derived, plausibility, status_layout
 from custom_components.refu_ess.ess.catalogue import BITS, CHANNELS_BY_KEY
 
 from .generated import DOCS, INTEGRATION, ROOT
@@ -160,13 +160,13 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_what_is_withheld_is_described() -> None:
     """The page states the numbers of the rules, the bits that a disproved layout hides, counters and limits."""
     page = (DOCS / "entities.md").read_text().split("## What is withheld")[1].split("## Sign")[0]
-    assert plausibility.CONFIRMATIONS == layout.OBSERVATIONS == 3
+    assert plausibility.CONFIRMATIONS == status_layout.OBSERVATIONS == 3
     for text in (
         f"above {plausibility.MAXIMUM_SOC_PERCENT} %",
         f"above {plausibility.MAXIMUM_TIMES_NOMINAL} times",
         f"more than {plausibility.VOLTAGE_TOLERANCE:.0%}".replace("%", " %"),
         f"more than {plausibility.MAXIMUM_JUMP_KWH} kWh plus {plausibility.MAXIMUM_POWER_KW} kW times",
-        f"at least {layout.CLEAR_POWER_W // 1000} kW",
+        f"at least {status_layout.CLEAR_POWER_W // 1000} kW",
         f"below {derived.POWER_THRESHOLD_W // 1000} kW",
         f"above {derived.MAXIMUM_PERCENT} %",
         "three polls",

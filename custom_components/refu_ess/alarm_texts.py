@@ -8,7 +8,7 @@ from homeassistant.helpers.translation import async_get_cached_translations, asy
 
 from .const import DOMAIN
 from .describe import alarm_names
-from .ess import ALARMS, BitEntry, InverterStatusLayout, counts_as
+from .ess import ALARMS, BitEntry, InverterStatusLayout, effective_severity
 
 _PREFIX = f"component.{DOMAIN}.entity.sensor.most_severe_alarm.state"
 _ENGLISH = alarm_names()
@@ -42,7 +42,7 @@ def alarm_facts(hass: HomeAssistant, key: str, layout: InverterStatusLayout) -> 
         "key": key,
         "text": alarm_text(hass, key),
         "label": entry.bit.label,
-        "severity": counts_as(entry).value,
+        "severity": effective_severity(entry).value,
         "category": entry.bit.category.value,
         "battery_group": entry.bit.group,
         "word": entry.word.channel.channel,

@@ -8,7 +8,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers import config_validation as cv, entity_registry as er
 
 from .const import DOMAIN
-from .ess import ALARMS, REFUSES, Category, End, EventKind, Limit, Refusal, counts_as
+from .ess import ALARMS, REFUSES, Category, End, EventKind, Limit, Refusal, effective_severity
 
 ALARM_EVENTS_KEY = "alarms"
 COMMAND_EVENTS_KEY = "commands"
@@ -17,7 +17,7 @@ BINDING_LIMIT_KEY = "binding_limit"
 """The entities that triggers and conditions look at, by their translation key."""
 
 OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "severity": tuple(dict.fromkeys(counts_as(entry).value for entry in ALARMS)),
+    "severity": tuple(dict.fromkeys(effective_severity(entry).value for entry in ALARMS)),
     "category": tuple(category.value for category in Category),
     "alarm": tuple(entry.key for entry in ALARMS),
     "end_reason": tuple(sorted(End)),

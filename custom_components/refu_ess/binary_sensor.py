@@ -13,7 +13,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .coordinator import RefuEssConfigEntry
-from .describe import BINARY_SENSORS, Placed, RefuEssBinarySensorDescription
+from .describe import BINARY_SENSORS, RefuEssBinarySensorDescription, RefuEssEntityDescription
 from .entity import RefuEssEntity, Shown
 from .ess import Part, Severity
 
@@ -21,7 +21,7 @@ PARALLEL_UPDATES = 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConnectionDescription(Placed, BinarySensorEntityDescription):
+class ConnectionDescription(RefuEssEntityDescription, BinarySensorEntityDescription):
     """The connection to the device."""
 
 

@@ -120,9 +120,9 @@ class Commander:
 
     async def _run[T](self, command: Coroutine[Any, Any, T], context: Context | None = None) -> T:
         """Carry out a command to its end, even if the caller is cancelled meanwhile."""
-        return await asyncio.shield(self._hass.async_create_task(self._carry(command, context), eager_start=True))
+        return await asyncio.shield(self._hass.async_create_task(self._run_lease(command, context), eager_start=True))
 
-    async def _carry[T](self, command: Coroutine[Any, Any, T], context: Context | None) -> T:
+    async def _run_lease[T](self, command: Coroutine[Any, Any, T], context: Context | None) -> T:
         self._context = context
         try:
             return await command

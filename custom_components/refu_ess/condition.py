@@ -22,7 +22,7 @@ from .automations import (
     fields_schema,
     own_entities,
 )
-from .ess import ALARMS, counts_as
+from .ess import ALARMS, effective_severity
 
 LISTS = {SENSOR_DOMAIN: DomainSpec(value_source="alarm_keys")}
 SENSORS = {SENSOR_DOMAIN: DomainSpec()}
@@ -43,7 +43,7 @@ class AlarmIsActive(EntityConditionBase):
         self._wanted = frozenset(
             entry.key
             for entry in ALARMS
-            if counts_as(entry).value in (options.get("severity") or [counts_as(entry).value])
+            if effective_severity(entry).value in (options.get("severity") or [effective_severity(entry).value])
             and entry.bit.category.value in (options.get("category") or [entry.bit.category.value])
             and entry.key in (options.get("alarm") or [entry.key])
         )

@@ -34,7 +34,7 @@ from homeassistant.setup import async_setup_component
 from modbus_connection import ModbusConnectionError, ModbusError
 
 from . import options
-from .connection import async_open_temporary_unit, endpoint, held_by_others
+from .connection import async_open_temporary_unit, endpoint, used_by_other_entry
 from .const import (
     CONF_BAUDRATE,
     CONF_BYTESIZE,
@@ -56,7 +56,7 @@ from .const import (
     TRANSPORTS,
 )
 from .errors import error_code, translation_key
-from .ess import Finding, async_probe
+from .ess import ProbeResult, async_probe
 
 DIAGNOSIS_TIMEOUT_SECONDS = 3.0
 
@@ -118,9 +118,9 @@ def _flat(transport: str, user_input: dict[str, Any]) -> dict[str, Any]:
 
 def _sectioned(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return an entry's data as form defaults."""
-    words = {key: str(value) if key in (CONF_BYTESIZE, CONF_STOPBITS) else value for key, value in data.items()}
-    inner = {key: words.pop(key) for key in (CONF_UNIT_ID, CONF_SHARE_CONNECTION)}
-    return {**words, SECTION_CONNECTION: inner}
+    fields = {key: str(value) if key in (CONF_BYTESIZE, CONF_STOPBITS) else value for key, value in data.items()}
+    inner = {key: fields.pop(key) for key in (CONF_UNIT_ID, CONF_SHARE_CONNECTION)}
+    return {**fields, SECTION_CONNECTION: inner}
 
 
 async def _async_why_no_connection(data: Mapping[str, Any]) -> str:
@@ -149,7 +149,7 @@ class RefuEssConfigFlow(ConfigFlow, domain=DOMAIN):
         """Start without answers."""
         self._name = DEFAULT_NAME
         self._data: dict[str, Any] = {}
-        self._finding: Finding | None = None
+        self._probed: ProbeResult | None = None
         self._sharing_offered = False
 
     @staticmethod
@@ -216,9 +216,9 @@ class RefuEssConfigFlow(ConfigFlow, domain=DOMAIN):
         """Ask whether to continue although the readings do not look like those of a REFU ESS."""
         if user_input is not None:
             return await self._async_finish()
-        finding, unknown = cast("Finding", self._finding), "?"
-        state = finding.system_state
-        doubts = [await self._async_text("selector", f"doubt.options.{doubt}") for doubt in finding.doubts]
+        result, unknown = cast("ProbeResult", self._probed), "?"
+        state = result.system_state
+        doubts = [await self._async_text("selector", f"doubt.options.{doubt}") for doubt in result.doubts]
         return self.async_show_form(
             step_id="unusual",
             data_schema=vol.Schema({}),
@@ -227,8 +227,8 @@ class RefuEssConfigFlow(ConfigFlow, domain=DOMAIN):
                 "system_state": unknown
                 if state is None
                 else await self._async_text("entity", f"sensor.system_state.state.{state.slug}"),
-                "soc": unknown if finding.soc is None else str(finding.soc),
-                "voltage": unknown if finding.battery_voltage is None else str(finding.battery_voltage),
+                "soc": unknown if result.soc is None else str(result.soc),
+                "voltage": unknown if result.battery_voltage is None else str(result.battery_voltage),
             },
         )
 
@@ -243,7 +243,7 @@ class RefuEssConfigFlow(ConfigFlow, domain=DOMAIN):
 
     @property
     def _has_doubts(self) -> bool:
-        return self._finding is not None and bool(self._finding.doubts)
+        return self._probed is not None and bool(self._probed.doubts)
 
     def _already_configured(self) -> bool:
         """Return whether another entry has the same unit at the same endpoint."""
@@ -265,7 +265,7 @@ class RefuEssConfigFlow(ConfigFlow, domain=DOMAIN):
         if self._data[CONF_SHARE_CONNECTION] or self._sharing_offered:
             return False
         own_entry_id = None if self._reconfigured is None else self._reconfigured.entry_id
-        return held_by_others(self.hass, self._data, own_entry_id)
+        return used_by_other_entry(self.hass, self._data, own_entry_id)
 
     async def _async_probe(self) -> tuple[dict[str, str], dict[str, str]]:
         """Read the device once; return the form's errors and their placeholders."""
@@ -282,7 +282,7 @@ class RefuEssConfigFlow(ConfigFlow, domain=DOMAIN):
     async def _async_try(self) -> tuple[dict[str, str], dict[str, str]]:
         try:
             async with async_open_temporary_unit(self.hass, self._data) as unit:
-                self._finding = await async_probe(unit)
+                self._probed = await async_probe(unit)
         except HomeAssistantError:
             return {"base": "link_in_use"}, {}
         except ValueError:  # a port that pyserial does not take, or a host that is no name at all

@@ -151,7 +151,9 @@ async def async_open_temporary_unit(hass: HomeAssistant, data: Mapping[str, Any]
         await connection.close()
 
 
-def held_by_others(hass: HomeAssistant, data: Mapping[str, Any], but_entry_id: str | None) -> bool:
+def used_by_other_entry(hass: HomeAssistant, data: Mapping[str, Any], exclude_entry_id: str | None) -> bool:
     """Return whether Home Assistant keeps a link to this endpoint for another config entry."""
     wanted = modbus_params({**data, CONF_SHARE_CONNECTION: True}).endpoint
-    return any(info.endpoint == wanted and set(info.units) - {but_entry_id} for info in async_get_connection_info(hass))
+    return any(
+        info.endpoint == wanted and set(info.units) - {exclude_entry_id} for info in async_get_connection_info(hass)
+    )

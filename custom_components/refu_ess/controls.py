@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from . import button, event, number, select, sensor, switch
-from .describe import Placed
+from .describe import RefuEssEntityDescription
 
-CONTROLS: Mapping[str, tuple[Placed, ...]] = {
+CONTROLS: Mapping[str, tuple[RefuEssEntityDescription, ...]] = {
     "button": button.BUTTONS,
     "event": event.EVENTS,
     "number": number.SETPOINTS,

@@ -31,7 +31,7 @@ from .ess import ALARMS, BITS, CHANNELS, CONDITIONS, NO_ALARM, BitEntry, Channel
 
 
 @dataclass(frozen=True, kw_only=True)
-class Placed(EntityDescription):
+class RefuEssEntityDescription(EntityDescription):
     """A description with the part of the system that it belongs to."""
 
     part: Part
@@ -47,7 +47,7 @@ class Placed(EntityDescription):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Control(Placed):
+class Control(RefuEssEntityDescription):
     """A description of a control entity: it commands the ESS as a whole."""
 
     part: Part = Part.ESS
@@ -55,28 +55,28 @@ class Control(Placed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RefuEssSensorDescription(Placed, SensorEntityDescription):
+class RefuEssSensorDescription(RefuEssEntityDescription, SensorEntityDescription):
     """A sensor of a channel."""
 
     entry: ChannelEntry
 
 
 @dataclass(frozen=True, kw_only=True)
-class RefuEssBinarySensorDescription(Placed, BinarySensorEntityDescription):
+class RefuEssBinarySensorDescription(RefuEssEntityDescription, BinarySensorEntityDescription):
     """A binary sensor of a bit, or of a computed condition if it has none."""
 
     entry: BitEntry | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class RefuEssNumberDescription(Placed, NumberEntityDescription):
+class RefuEssNumberDescription(RefuEssEntityDescription, NumberEntityDescription):
     """A number for a configured channel, an option of the config entry."""
 
     entry: ChannelEntry
 
 
 @dataclass(frozen=True, kw_only=True)
-class RefuEssEventDescription(Placed, EventEntityDescription):
+class RefuEssEventDescription(RefuEssEntityDescription, EventEntityDescription):
     """An event reports changes of several channels or bits."""
 
 
@@ -185,15 +185,15 @@ CONFIGURED = (CONF_MIN_SOC, CONF_CHARGE_SOC, CONF_MAX_SOC)
 
 
 def _sensor(entry: ChannelEntry) -> RefuEssSensorDescription:
-    words: dict[str, Any] = {**BY_UNIT[entry.unit], **BY_ROLE[entry.channel.role], **OVERRIDES.get(entry.key, {})}
+    kwargs: dict[str, Any] = {**BY_UNIT[entry.unit], **BY_ROLE[entry.channel.role], **OVERRIDES.get(entry.key, {})}
     if entry.codes is not None:
-        words |= {"device_class": SensorDeviceClass.ENUM, "options": [code.slug for code in entry.codes]}
+        kwargs |= {"device_class": SensorDeviceClass.ENUM, "options": [code.slug for code in entry.codes]}
     return RefuEssSensorDescription(
         key=entry.key,
         translation_key=entry.key,
         part=entry.channel.part,
         entry=entry,
-        **words,
+        **kwargs,
     )
 
 
@@ -272,7 +272,7 @@ ALARM_EVENT = RefuEssEventDescription(
     needs=tuple(entry.key for entry in ALARMS),
 )
 
-DESCRIPTIONS: Mapping[str, tuple[Placed, ...]] = {
+DESCRIPTIONS: Mapping[str, tuple[RefuEssEntityDescription, ...]] = {
     "binary_sensor": BINARY_SENSORS,
     "event": (ALARM_EVENT,),
     "number": NUMBERS,
@@ -317,7 +317,7 @@ ALARM_EVENT_ENGLISH: Mapping[str, Any] = {
 }
 
 
-def _english(description: Placed) -> dict[str, Any]:
+def _english(description: RefuEssEntityDescription) -> dict[str, Any]:
     """Return the English texts of one entity, as in `translations/en.json`."""
     if isinstance(description, RefuEssBinarySensorDescription):
         if description.entry is None:
@@ -326,22 +326,22 @@ def _english(description: Placed) -> dict[str, Any]:
     if isinstance(description, RefuEssEventDescription):
         return dict(ALARM_EVENT_ENGLISH)
     entry = cast("RefuEssSensorDescription | RefuEssNumberDescription", description).entry
-    words: dict[str, Any] = {"name": entry.channel.name}
+    texts: dict[str, Any] = {"name": entry.channel.name}
     if entry.codes is not None:
-        words["state"] = {code.slug: code.english for code in entry.codes}
-        words["state_attributes"] = {"code": {"name": "Code"}}
+        texts["state"] = {code.slug: code.english for code in entry.codes}
+        texts["state_attributes"] = {"code": {"name": "Code"}}
     if description.key == "most_severe_alarm":
-        words["state"] = {NO_ALARM: "No alarm", **alarm_names()}
+        texts["state"] = {NO_ALARM: "No alarm", **alarm_names()}
     if description.key == "active_alarms":
-        words["unit_of_measurement"] = "alarms"
-        words["state_attributes"] = {
+        texts["unit_of_measurement"] = "alarms"
+        texts["state_attributes"] = {
             "alarms": {"name": "Alarms"},
             "alarm_keys": {"name": "Alarm keys"},
             "since": {"name": "Active since"},
         }
     if description.key == "full_cycles":
-        words["unit_of_measurement"] = "cycles"
-    return words
+        texts["unit_of_measurement"] = "cycles"
+    return texts
 
 
 def english_entities() -> dict[str, Any]:

@@ -9,7 +9,7 @@ from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
 from .const import DOMAIN
 from .coordinator import RefuEssCoordinator
-from .describe import Placed
+from .describe import RefuEssEntityDescription
 from .ess import Part
 
 MANUFACTURER = "REFU"
@@ -60,9 +60,9 @@ class RefuEssEntity(CoordinatorEntity[RefuEssCoordinator]):
     """An entity of one ESS."""
 
     _attr_has_entity_name = True
-    entity_description: Placed
+    entity_description: RefuEssEntityDescription
 
-    def __init__(self, coordinator: RefuEssCoordinator, description: Placed) -> None:
+    def __init__(self, coordinator: RefuEssCoordinator, description: RefuEssEntityDescription) -> None:
         """Derive the identity from the config entry: the device has no serial number."""
         super().__init__(coordinator, description.keys)
         self.entity_description = description

@@ -12,7 +12,7 @@ from .alarm_memory import event_type
 from .automations import REASONS
 from .const import EVENT_LOGGED
 from .coordinator import RefuEssConfigEntry
-from .describe import ALARM_EVENT, Placed, RefuEssEventDescription
+from .describe import ALARM_EVENT, RefuEssEntityDescription, RefuEssEventDescription
 from .entity import RefuEssEntity, Shown
 from .ess import AlarmChange, Event, EventKind, Part
 
@@ -20,7 +20,7 @@ PARALLEL_UPDATES = 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class ControlEventDescription(Placed, EventEntityDescription):
+class ControlEventDescription(RefuEssEntityDescription, EventEntityDescription):
     """Events of control."""
 
 

@@ -17,7 +17,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from .alarm_texts import alarm_texts
 from .commander import Commander
 from .coordinator import RefuEssConfigEntry
-from .describe import BY_UNIT, SENSORS, Placed, RefuEssSensorDescription
+from .describe import BY_UNIT, SENSORS, RefuEssEntityDescription, RefuEssSensorDescription
 from .entity import RefuEssEntity, Shown
 from .ess import Code, Limit, Part
 
@@ -25,7 +25,7 @@ PARALLEL_UPDATES = 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class ControlSensorDescription(Placed, SensorEntityDescription):
+class ControlSensorDescription(RefuEssEntityDescription, SensorEntityDescription):
     """A value of control."""
 
     part: Part = Part.ESS

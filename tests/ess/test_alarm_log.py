@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 from modbus_connection import IllegalDataAddressError
 from modbus_connection.mock import MockModbusUnit
 
-from custom_components.refu_ess.ess import ALARMS, AlarmChange, AlarmLog, Look, RefuEss, Site, counts_as, look
+from custom_components.refu_ess.ess import ALARMS, AlarmChange, AlarmLog, Look, RefuEss, Site, effective_severity, look
 from custom_components.refu_ess.ess.alarm_log import CHANGES_KEPT, CHANGES_KEPT_PER_ALARM
 from tests.registers import ACTIVE_POWER, BATTERY_BLOCK, BATTERY_FAULT_10
 
@@ -45,7 +45,7 @@ def log() -> AlarmLog:
 def test_order_of_severity() -> None:
     """Smoke comes first, then the faults, the warnings, and what is not ready."""
     assert ALARMS[0].key == SMOKE
-    ranks = [("fault", "warning").index(counts_as(entry).value) for entry in ALARMS]
+    ranks = [("fault", "warning").index(effective_severity(entry).value) for entry in ALARMS]
     assert ranks == sorted(ranks)
     assert ALARMS[-1].bit.severity.value == "ready"
 

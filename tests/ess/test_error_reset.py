@@ -7,7 +7,7 @@ import pytest
 
 from custom_components.refu_ess.ess import error_reset
 from custom_components.refu_ess.ess.enums import ErrorReset
-from custom_components.refu_ess.ess.error_reset import Handshake, Outcome, Resets, Step
+from custom_components.refu_ess.ess.error_reset import Handshake, Outcome, ResetHistory, Step
 from custom_components.refu_ess.ess.moment import Moment
 from custom_components.refu_ess.ess.reading import Reading
 
@@ -118,15 +118,15 @@ def test_unanswered_one_is_sent_again_and_stays_owed() -> None:
 
 def test_one_without_effect_counts_as_no_reset() -> None:
     """If it was the only one."""
-    course = Course(error_reset.begin(Handshake(resets=Resets(count=4)), BEGAN))
+    course = Course(error_reset.begin(Handshake(resets=ResetHistory(count=4)), BEGAN))
     course.cycle(read(None, 0), 0, answered=False)
     state = error_reset.not_sent(course.state)
-    assert (state.settled, state.resets, state.outcome) == (True, Resets(count=4), Outcome.NOT_SENT)
+    assert (state.settled, state.resets, state.outcome) == (True, ResetHistory(count=4), Outcome.NOT_SENT)
 
 
 def test_owed_zero_that_reads_back_is_not_written() -> None:
     """The register of a device that was restarted may be at 0 already."""
-    course = Course(error_reset.restore(Resets(), BEGAN, owed=True))
+    course = Course(error_reset.restore(ResetHistory(), BEGAN, owed=True))
     course.cycle(read(ErrorReset.OFF, 1), 1)
     assert course.written == []
     assert course.state.settled
@@ -134,7 +134,7 @@ def test_owed_zero_that_reads_back_is_not_written() -> None:
 
 def test_owed_zero_is_written() -> None:
     """A 1 that a crash left goes back to 0."""
-    course = Course(error_reset.restore(Resets(), BEGAN, owed=True))
+    course = Course(error_reset.restore(ResetHistory(), BEGAN, owed=True))
     course.cycle(read(ErrorReset.ON, 1), 1)
     course.cycle(read(ErrorReset.OFF, 2), 2)
     assert course.written == [0]
@@ -143,7 +143,7 @@ def test_owed_zero_is_written() -> None:
 
 def test_owed_zero_of_an_unreadable_register_is_acknowledged() -> None:
     """Once is enough."""
-    course = Course(error_reset.restore(Resets(), BEGAN, owed=True))
+    course = Course(error_reset.restore(ResetHistory(), BEGAN, owed=True))
     for second in range(1, 5):
         course.cycle(read(None, second, readable=False), second)
     assert course.written == [0]
@@ -156,27 +156,27 @@ def test_owed_zero_of_an_unreadable_register_is_acknowledged() -> None:
 )
 def test_two_hours_on_both_clocks(monotonic: float, wall: float, *, permitted: bool) -> None:
     """A clock that was set permits nothing."""
-    resets = Resets(last_wall=BEGAN.wall, last_monotonic=BEGAN.monotonic, count=1)
+    resets = ResetHistory(last_wall=BEGAN.wall, last_monotonic=BEGAN.monotonic, count=1)
     assert resets.permitted(Moment(BEGAN.monotonic + monotonic, BEGAN.wall + wall)) is permitted
 
 
 def test_next_reset_is_two_hours_after_the_last() -> None:
     """On the clock on the wall, which people read."""
-    assert Resets(last_wall=BEGAN.wall, last_monotonic=BEGAN.monotonic, count=1).next_allowed == BEGAN.wall + 7200
+    assert ResetHistory(last_wall=BEGAN.wall, last_monotonic=BEGAN.monotonic, count=1).next_allowed == BEGAN.wall + 7200
 
 
 def test_last_reset_in_the_future_counts_as_just_been() -> None:
     """A clock that was set back blocks resets for two hours, not for years."""
-    restored = error_reset.restore(Resets(last_wall=BEGAN.wall + 1e6), BEGAN, owed=False)
+    restored = error_reset.restore(ResetHistory(last_wall=BEGAN.wall + 1e6), BEGAN, owed=False)
     assert restored.resets.next_allowed == BEGAN.wall + 7200
 
 
 def test_no_last_reset_is_waited_for() -> None:
     """The first reset is permitted immediately."""
-    assert error_reset.restore(Resets(), BEGAN, owed=False).resets.next_allowed is None
+    assert error_reset.restore(ResetHistory(), BEGAN, owed=False).resets.next_allowed is None
 
 
-TOO_SOON = Handshake(resets=Resets(last_wall=BEGAN.wall - 60))
+TOO_SOON = Handshake(resets=ResetHistory(last_wall=BEGAN.wall - 60))
 REFUSALS = [
     ({}, Handshake(), None),
     ({"error_code": 0, "fault": True}, Handshake(), None),

@@ -17,7 +17,7 @@ from modbus_connection.model import NumberField
 
 from custom_components.refu_ess.ess import BITS, CHANNELS, CONDITIONS, REGISTER_CHANNELS, RefuEss
 from custom_components.refu_ess.ess.enums import Code
-from custom_components.refu_ess.ess.plausibility import Counted
+from custom_components.refu_ess.ess.plausibility import CounterFilter
 from tests.conftest import RUNNING_INPUT
 from tests.oracle import STEPS, Oracle, Shown
 
@@ -125,7 +125,7 @@ def test_codes_survive_a_round_trip() -> None:
 @QUIET
 def test_a_glitch_never_lowers_a_counter(start: int, glitch: int, step: int) -> None:
     """One reading of any kind between two good ones is either possible or not shown."""
-    counter = Counted()
+    counter = CounterFilter()
     assert counter.accept(start, 0) == start
     shown = counter.accept(glitch, 10)
     assert shown is not None

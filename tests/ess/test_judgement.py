@@ -13,8 +13,8 @@ from modbus_connection import (
 from modbus_connection.mock import MockModbusUnit
 
 from custom_components.refu_ess.ess import CHANNELS, InverterStatusLayout, RefuEss, SystemState, async_probe
-from custom_components.refu_ess.ess.layout import LayoutEvidence
-from custom_components.refu_ess.ess.plausibility import Counted
+from custom_components.refu_ess.ess.plausibility import CounterFilter
+from custom_components.refu_ess.ess.status_layout import LayoutEvidence
 from tests.registers import (
     ACTIVE_POWER,
     ACTIVE_POWER_L1,
@@ -56,7 +56,7 @@ HALF_OF_THE_BITS = (
 
 def feed(readings: list[int | None], seconds: float = 10) -> list[int | None]:
     """Return what a counter shows for a row of readings."""
-    counter = Counted()
+    counter = CounterFilter()
     return [counter.accept(reading, index * seconds) for index, reading in enumerate(readings)]
 
 
@@ -92,7 +92,7 @@ def test_gap_widens_the_jump() -> None:
 
 def test_standing_still_is_no_gap() -> None:
     """The jump that is permitted is counted from the last good reading, not from the last rise."""
-    counter = Counted()
+    counter = CounterFilter()
     for hour in range(5):
         assert counter.accept(100, hour * 3600) == 100
     assert counter.accept(111, 4 * 3600 + 10) == 100
@@ -100,7 +100,7 @@ def test_standing_still_is_no_gap() -> None:
 
 def test_start_of_the_clock_permits_no_jump() -> None:
     """When the clock began says nothing about how long ago the last reading was."""
-    counter = Counted()
+    counter = CounterFilter()
     assert counter.accept(100, 1e6) == 100
     assert counter.accept(111, 1e6 + 10) == 100
 

@@ -27,8 +27,8 @@ from custom_components.refu_ess.ess import (
     Picture,
     RefuEss,
     Severity,
-    counts_as,
     develop,
+    effective_severity,
 )
 from custom_components.refu_ess.ess.site import SITE_CHANNELS
 from tests.registers import (
@@ -134,7 +134,7 @@ def shown_with(entry: BitEntry) -> set[str]:
     keys = {entry.key, entry.word.key}
     if entry.bit.severity is not Severity.INFO:
         keys |= {"active_alarms", "most_severe_alarm", f"{entry.bit.category.value}_problem"}
-        keys.add("fault" if counts_as(entry) is Severity.FAULT else "warning")
+        keys.add("fault" if effective_severity(entry) is Severity.FAULT else "warning")
     return {key.replace("contactors_", "contactor_") for key in keys}
 
 

@@ -8,12 +8,12 @@ from hypothesis import given, settings as examples, strategies as st
 
 from custom_components.refu_ess.ess.enums import SystemState, WorkState
 from custom_components.refu_ess.ess.moment import Moment
-from custom_components.refu_ess.ess.recovery import Action, Recovery, Step, Watched, advance, start_refusal
+from custom_components.refu_ess.ess.recovery import Action, Recovery, RecoveryInputs, Step, advance, start_refusal
 from custom_components.refu_ess.ess.setpoint import Power
 
 from .good import GOOD
 
-OK = Watched(
+OK = RecoveryInputs(
     system_state=SystemState.START,
     work_state=WorkState.START,
     smoke=False,
@@ -65,7 +65,7 @@ class Story:
         self.state = state or Recovery()
         self.now = Moment(100_000.0, 1_800_000_000.0)
 
-    def live(self, watched: Watched, seconds: int = 1) -> list[Action]:
+    def live(self, watched: RecoveryInputs, seconds: int = 1) -> list[Action]:
         """See the same for some seconds and return what was done."""
         done: list[Action] = []
         for _ in range(seconds):
@@ -262,7 +262,7 @@ def test_nine_minutes_without_readings_do_not() -> None:
         pytest.param([OK, FAULT, STANDBY], id="after a start"),
     ],
 )
-def test_nothing_is_done_blindly(course: list[Watched]) -> None:
+def test_nothing_is_done_blindly(course: list[RecoveryInputs]) -> None:
     """While the state is not known, nothing is done."""
     story = Story()
     for watched in course:
@@ -271,7 +271,7 @@ def test_nothing_is_done_blindly(course: list[Watched]) -> None:
 
 
 WATCHED = st.builds(
-    Watched,
+    RecoveryInputs,
     system_state=st.sampled_from([None, *SystemState, SystemState.FAULT, SystemState.FAULT]),
     work_state=st.sampled_from([None, *WorkState]),
     smoke=st.sampled_from([False] * 9 + [True]),
@@ -285,7 +285,9 @@ ACTS = st.sampled_from(
 LEAPS = st.sampled_from([(1, 0), (5, 0), (40, 0), (700, 0), (0, 3600), (0, -3600)])
 
 
-def _check(action: Action, watched: Watched, before: Recovery, now: Moment, *, forbidden: bool, smoke: bool) -> None:
+def _check(
+    action: Action, watched: RecoveryInputs, before: Recovery, now: Moment, *, forbidden: bool, smoke: bool
+) -> None:
     """Hold one action against the rules."""
     if action is Action.WRITE_START:
         assert watched.system_state is SystemState.STANDBY
@@ -301,7 +303,7 @@ def _check(action: Action, watched: Watched, before: Recovery, now: Moment, *, f
 
 @given(st.lists(st.tuples(WATCHED, LEAPS, ACTS), max_size=60))
 @examples(max_examples=400, deadline=None)
-def test_properties(course: list[tuple[Watched, tuple[int, int], Any]]) -> None:
+def test_properties(course: list[tuple[RecoveryInputs, tuple[int, int], Any]]) -> None:
     """Whatever happens: START only where it may be, never after a user's STOP or smoke, never twice in one attempt."""
     state, now = Recovery(), Moment(100_000.0, 1_800_000_000.0)
     forbidden = smoke = healthy = started = halted = False

@@ -5,7 +5,7 @@ unverified.
 """
 
 from .alarm_log import CHANGES_KEPT, ActiveAlarm, AlarmChange, AlarmLog, Look, look
-from .alarms import ALARMS, counts_as, is_active
+from .alarms import ALARMS, effective_severity, is_active
 from .block import Block, Piece
 from .catalogue import (
     BITS,
@@ -34,7 +34,7 @@ from .link import OWN_REQUEST, LinkStatistics
 from .moment import Moment
 from .picture import COMPUTED, Exposure, Picture, develop
 from .power import Decision, Settings as ControlSettings
-from .probe import Doubt, Finding, async_probe
+from .probe import Doubt, ProbeResult, async_probe
 from .record import Record
 from .refusal import Failure, OutOfRangeError, Refusal, RefusedError, WriteFailedError
 from .setpoint import STEP, Power
@@ -82,7 +82,6 @@ __all__ = [
     "EventKind",
     "Exposure",
     "Failure",
-    "Finding",
     "Guard",
     "GuardLink",
     "GuardReport",
@@ -100,6 +99,7 @@ __all__ = [
     "Picture",
     "Piece",
     "Power",
+    "ProbeResult",
     "Range",
     "Record",
     "RefuEss",
@@ -114,9 +114,9 @@ __all__ = [
     "WorkState",
     "WriteFailedError",
     "async_probe",
-    "counts_as",
     "delete_report",
     "develop",
+    "effective_severity",
     "is_active",
     "look",
     "read_report",

@@ -26,7 +26,7 @@ ALARMS: tuple[BitEntry, ...] = tuple(
 """Every bit that can be an alarm: smoke, then the faults, the warnings and what is not ready."""
 
 
-def counts_as(entry: BitEntry) -> Severity:
+def effective_severity(entry: BitEntry) -> Severity:
     """Return the severity that an active alarm counts as: "not ready" warns, because a system at rest is not ready."""
     return Severity.WARNING if entry.bit.severity is Severity.READY else entry.bit.severity
 

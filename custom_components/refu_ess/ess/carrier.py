@@ -78,7 +78,7 @@ class Carrier:
         now, last = clock(), self.ledger.record
         self.lease = lease.idle(self.phases)
         self.resetting = error_reset.restore(
-            error_reset.Resets(last_wall=last.last_reset, count=last.resets),
+            error_reset.ResetHistory(last_wall=last.last_reset, count=last.resets),
             now,
             owed=last.reset_owed,
         )
@@ -132,7 +132,7 @@ class Carrier:
         finally:
             for action in actions:
                 if isinstance(action, lease.Report):
-                    self._tell(action.kind, dict(action.details))
+                    self._emit(action.kind, dict(action.details))
 
     async def _end(self, reason: End, held: Power | None = None) -> None:
         """End the lease and write zero; if that fails, it stays owed and is tried again at each cycle."""
@@ -172,7 +172,7 @@ class Carrier:
             return
         if self._guard_missing_since is None:
             _LOGGER.warning("The guard process could not be started: a crash of Home Assistant leaves the setpoint on")
-            self._tell(EventKind.GUARD_MISSING, {})
+            self._emit(EventKind.GUARD_MISSING, {})
         self._guard_missing_since = now
 
     async def _write(self, send: Callable[[], Awaitable[None]]) -> None:
@@ -185,7 +185,7 @@ class Carrier:
         except UNANSWERED as err:
             raise WriteFailedError(Failure.NO_CONNECTION) from err
         except ModbusError as err:
-            self._tell(EventKind.WRITE_FAILED, {"error": type(err).__name__})
+            self._emit(EventKind.WRITE_FAILED, {"error": type(err).__name__})
             rejected = isinstance(err, ModbusExceptionError)
             raise WriteFailedError(Failure.WRITE_FAILED if rejected else Failure.NO_CONNECTION) from err
 
@@ -244,7 +244,7 @@ class Carrier:
         wanted, now_s = self._wanted_record(), self._clock().wall
         await self.ledger.async_cover(power, self.lease, wanted, owner=owner, now_s=now_s)
 
-    def _tell(self, kind: EventKind, details: dict[str, object]) -> None:
+    def _emit(self, kind: EventKind, details: dict[str, object]) -> None:
         """Report an event; a listener that fails changes nothing here."""
         try:
             self.report(Event(kind, details))

@@ -151,7 +151,7 @@ class Controller(Cycle):
             "asked": wanted.asked.total_active_w,
             "applied": decision.power.total_active_w,
         }
-        self._tell(EventKind.LEASE_TAKEN, details)
+        self._emit(EventKind.LEASE_TAKEN, details)
         await self._read_back()
         return decision
 

@@ -20,7 +20,7 @@ from .events import EventKind
 from .lease import End
 from .moment import Moment
 from .power import Decision, decide
-from .reading import SETPOINT_BLOCKS, Reading, age_of_inputs, is_fresh, other_block
+from .reading import SETPOINT_BLOCKS, Reading, age_of_inputs, is_fresh, unused_block
 from .recovery import Action, Recovery
 from .refusal import Failure, Refusal, RefusedError, WriteFailedError
 from .setpoint import Power
@@ -60,7 +60,7 @@ class Cycle(Carrier):
         if not self.busy:
             return {}
         in_use = self.lease.phases
-        blocks = {SETPOINT_BLOCKS[in_use]: 0.0, other_block(in_use): SETTINGS_AGE_S}
+        blocks = {SETPOINT_BLOCKS[in_use]: 0.0, unused_block(in_use): SETTINGS_AGE_S}
         return blocks | {"commands": SETTINGS_AGE_S if self.resetting.settled and self.recovery is None else 0.0}
 
     async def async_cycle(self) -> None:
@@ -177,7 +177,7 @@ class Cycle(Carrier):
         finally:
             if self.resetting.tries == 0:
                 self.resetting = error_reset.not_sent(self.resetting)
-        self._tell(EventKind.ERROR_RESET, {"count": self.resetting.resets.count})
+        self._emit(EventKind.ERROR_RESET, {"count": self.resetting.resets.count})
 
     async def _step_recovery(self, reading: Reading, now: Moment) -> None:
         if self.recovery is None:
@@ -192,8 +192,8 @@ class Cycle(Carrier):
         for action in actions:
             await self._attempt(self._act(action, now))
 
-    def _watched(self, reading: Reading, now: Moment) -> recovery.Watched:
-        return recovery.Watched(
+    def _watched(self, reading: Reading, now: Moment) -> recovery.RecoveryInputs:
+        return recovery.RecoveryInputs(
             system_state=reading.system_state if reading.is_fresh(self.settings.stale_after_s) else None,
             work_state=reading.work_state,
             smoke=reading.smoke,
@@ -209,15 +209,15 @@ class Cycle(Carrier):
             case Action.WRITE_STOP:
                 await self._write(lambda: self.device.commands.async_set_work_state(WorkState.STOP))
                 self._tell_recovery(Recovery.stop_written)
-                self._tell(EventKind.RECOVERY, {"step": "stop"})
+                self._emit(EventKind.RECOVERY, {"step": "stop"})
             case Action.WRITE_START:
                 await self._start()
-                self._tell(EventKind.RECOVERY, {"step": "start"})
+                self._emit(EventKind.RECOVERY, {"step": "start"})
             case Action.RESET:
                 await self._begin_reset(now)
             case _:
                 _LOGGER.warning("START had no effect; it is not repeated")
-                self._tell(EventKind.RECOVERY, {"step": action.value})
+                self._emit(EventKind.RECOVERY, {"step": action.value})
 
     def _tell_recovery(self, change: Callable[[Recovery], Recovery]) -> None:
         """Record what was done, even while the recovery is off."""
@@ -264,7 +264,7 @@ class Cycle(Carrier):
         else:
             self.guard.abandon()
             _LOGGER.error("Stopped before zero could be written: the device may keep its last setpoint")
-            self._tell(EventKind.ZERO_UNPAID, {"held": self._held_w()})
+            self._emit(EventKind.ZERO_UNPAID, {"held": self._held_w()})
         if not self.resetting.settled:
             _LOGGER.error("Stopped before the end of the error reset could be written: the device may keep it at 1")
 

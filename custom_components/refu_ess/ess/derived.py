@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .alarms import ALARMS, counts_as, is_active, severity_rank
+from .alarms import ALARMS, effective_severity, is_active, severity_rank
 from .catalogue import REGISTER_CHANNELS, SITE_ENTRIES, BitEntry, ChannelEntry
 from .facts import Category, Channel, Part, Role, Severity
 
@@ -166,7 +166,9 @@ def _any_alarm(
 ) -> Condition:
     """Return the condition that one of these alarms is active; a no is unknown while one of them may be hidden."""
     entries = tuple(
-        entry for entry in ALARMS if category in (None, entry.bit.category) and severity in (None, counts_as(entry))
+        entry
+        for entry in ALARMS
+        if category in (None, entry.bit.category) and severity in (None, effective_severity(entry))
     )
 
     def compute(groups: int, *bits: bool | None) -> bool | None:

@@ -11,13 +11,13 @@ from modbus_connection import ModbusConnectionError, ModbusError, ModbusExceptio
 from .block import Block, Piece
 from .catalogue import BITS, BLOCKS, INPUT_BLOCKS, SETTING_BLOCKS, BitEntry
 from .enums import InverterStatusLayout, OperationMode, WorkState
-from .layout import LayoutEvidence
 from .link import GuardedUnit
 from .picture import Exposure, Picture, develop
 from .plausibility import Plausibility
 from .settings import Commands, PhaseSetpoints, Setpoints, TotalSetpoints
 from .site import SITE_CHANNELS, Site
 from .status import STATUS
+from .status_layout import LayoutEvidence
 
 _LOGGER = logging.getLogger(__name__)
 

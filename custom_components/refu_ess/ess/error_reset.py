@@ -37,7 +37,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resets:
+class ResetHistory:
     """The past resets. They outlive the process."""
 
     last_wall: float | None = None
@@ -62,7 +62,7 @@ class Resets:
 class Handshake:
     """The state of the machine."""
 
-    resets: Resets = Resets()
+    resets: ResetHistory = ResetHistory()
     step: Step = Step.IDLE
     since: float = 0.0
     """Monotonic time at which the step was entered."""
@@ -74,7 +74,7 @@ class Handshake:
     """Number of times that 1 was sent, answered or not."""
     sent_at: float | None = None
     """Monotonic time of the last acknowledged write of this step."""
-    before: Resets = Resets()
+    before: ResetHistory = ResetHistory()
     """Restored if the 1 certainly never reached the device."""
     outcome: Outcome | None = None
 
@@ -100,7 +100,7 @@ def begin(state: Handshake, now: Moment) -> Handshake:
     """Begin a reset: it counts, and 0 is owed, from before the 1 is sent."""
     return replace(
         state,
-        resets=Resets(last_wall=now.wall, last_monotonic=now.monotonic, count=state.resets.count + 1),
+        resets=ResetHistory(last_wall=now.wall, last_monotonic=now.monotonic, count=state.resets.count + 1),
         before=state.resets,
         step=Step.SETTING,
         since=now.monotonic,
@@ -112,7 +112,7 @@ def begin(state: Handshake, now: Moment) -> Handshake:
     )
 
 
-def restore(resets: Resets, now: Moment, *, owed: bool) -> Handshake:
+def restore(resets: ResetHistory, now: Moment, *, owed: bool) -> Handshake:
     """Start from the state that an earlier run left. A last reset in the future counts as one that has just been."""
     last = resets.last_wall
     resets = replace(resets, last_wall=None if last is None else min(last, now.wall))

@@ -361,7 +361,7 @@ class Debt:
 
     async def async_pay(self, lines: asyncio.StreamReader) -> None:
         """Deliver zero, unless Home Assistant comes back and says that it did."""
-        await self._async_tell(STORE_S)
+        await self._async_report(STORE_S)
         paying = asyncio.create_task(self._async_pay())
         listening = asyncio.create_task(self._async_until_paid(lines))
         await asyncio.wait({paying, listening}, return_when=asyncio.FIRST_COMPLETED)
@@ -370,7 +370,7 @@ class Debt:
         await asyncio.gather(paying, listening, return_exceptions=True)
         if self.report.outcome is Outcome.TRYING:
             self._note(outcome=Outcome.PAID)
-        await self._async_tell(LAST_STORE_S)
+        await self._async_report(LAST_STORE_S)
         self._pen.shutdown(wait=False)
 
     @staticmethod
@@ -383,7 +383,7 @@ class Debt:
         await self._async_until_zero()
         if self.report.held_after is None:
             return
-        await self._async_tell(0)
+        await self._async_report(0)
         await asyncio.sleep(self._timing.settle)
         if not await self._async_still_zero():
             self._note(outcome=Outcome.TRYING)
@@ -392,7 +392,7 @@ class Debt:
     def _note(self, **changes: Any) -> None:
         self.report = replace(self.report, seconds=round(self._clock() - self._began, 3), **changes)
 
-    async def _async_tell(self, patience_s: float) -> None:
+    async def _async_report(self, patience_s: float) -> None:
         """Send and store the report unless it is unchanged; wait for the disk no longer than `patience_s`.
 
         An unchanged one is not stored again: the next start may have read it already, and would report it twice.

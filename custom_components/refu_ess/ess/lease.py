@@ -287,7 +287,7 @@ def tick(
     """Judge a reading and return what to do. `decision` is the one for the lease in force, `None` without one."""
     state, reports = _judge(state, reading)
     if state.lease is not None and decision is not None:
-        state, actions = _carry(state, state.lease, reading, decision, now, guard_acted=guard_acted)
+        state, actions = _run_lease(state, state.lease, reading, decision, now, guard_acted=guard_acted)
     elif state.debt is not None:
         state, actions = _pay(state, state.debt, reading)
     else:
@@ -340,7 +340,7 @@ def _let_go(state: State, held: Power) -> tuple[State, tuple[Action, ...]]:
     return replace(free, last_end=state.last_end), reports
 
 
-def _carry(
+def _run_lease(
     state: State, lease: Lease, reading: Reading, decision: Decision, now: Moment, *, guard_acted: bool
 ) -> tuple[State, tuple[Action, ...]]:
     """Continue the lease, or end it."""

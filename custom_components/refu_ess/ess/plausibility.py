@@ -31,7 +31,7 @@ MAXIMUM_TIMES_NOMINAL = 5
 
 
 @dataclass
-class Counted:
+class CounterFilter:
     """The state of one energy counter."""
 
     published: int | None = None
@@ -71,8 +71,8 @@ class Plausibility:
     """The number of polls that found a channel implausible, by attribute."""
     overrides: dict[str, Any] = field(default_factory=dict)
     """Replacements for readings, by attribute."""
-    _counters: dict[str, Counted] = field(
-        default_factory=lambda: {"battery_charge_energy": Counted(), "battery_discharge_energy": Counted()}
+    _counters: dict[str, CounterFilter] = field(
+        default_factory=lambda: {"battery_charge_energy": CounterFilter(), "battery_discharge_energy": CounterFilter()}
     )
     _in_doubt: set[str] = field(default_factory=set)
 

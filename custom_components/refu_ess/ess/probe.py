@@ -28,7 +28,7 @@ class Doubt(StrEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class ProbeResult:
     """The readings of a probe, and the doubts that they raise."""
 
     system_state: SystemState | None
@@ -37,7 +37,7 @@ class Finding:
     doubts: tuple[Doubt, ...]
 
 
-async def async_probe(unit: ModbusUnit) -> Finding:
+async def async_probe(unit: ModbusUnit) -> ProbeResult:
     """Read both input blocks once and judge them. Writes nothing.
 
     Raises `ModbusError` if either block cannot be read.
@@ -59,7 +59,7 @@ async def async_probe(unit: ModbusUnit) -> Finding:
         "phases": abs(status["active_power"] - phases) > PHASE_TOLERANCE_W,
         "unknown_bits": len(device.unknown_bits) > len(BITS_BY_WORD) // 2,
     }
-    return Finding(
+    return ProbeResult(
         system_state=status["system_state"],
         soc=battery["soc"],
         battery_voltage=battery["battery_voltage"],

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .alarms import counts_as
+from .alarms import effective_severity
 from .catalogue import INPUT_BLOCKS
 from .device import RefuEss
 from .enums import BatteryMode, BatteryState, ErrorReset, OperationMode, SystemState, WorkState
@@ -14,7 +14,7 @@ SETPOINT_BLOCKS = {1: "total_setpoints", 3: "phase_setpoints"}
 """The block of the setpoints by the number of setpoints of each kind."""
 
 
-def other_block(phases: int) -> str:
+def unused_block(phases: int) -> str:
     """The block of the setpoints that are not in use."""
     return SETPOINT_BLOCKS[1 if phases == PHASES else PHASES]
 
@@ -86,7 +86,7 @@ def held_setpoints(device: RefuEss, phases: int) -> Power | None:
 
 def unused_setpoints_zero(device: RefuEss, phases: int) -> bool | None:
     """Return whether the setpoints that are never written read back zero, `None` if they cannot be read."""
-    unused = device.blocks[other_block(phases)]
+    unused = device.blocks[unused_block(phases)]
     return unused.is_zero if unused.available else None
 
 
@@ -115,7 +115,7 @@ def observe(device: RefuEss, phases: int, now: float) -> Reading:
         ready=all(getattr(status, key) for key in READY_BITS),
         fault=status.system_state is SystemState.FAULT
         or battery.battery_state is BatteryState.FAULT
-        or any(counts_as(entry) is Severity.FAULT for entry in device.active_alarms),
+        or any(effective_severity(entry) is Severity.FAULT for entry in device.active_alarms),
         error_code=status.error_code,
         unlabelled_fault_bits=any(key.startswith("battery_fault") for key in device.unknown_bits),
         smoke=bool(battery.fog_alarm),

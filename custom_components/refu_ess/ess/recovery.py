@@ -64,7 +64,7 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Watched:
+class RecoveryInputs:
     """The inputs of a step."""
 
     system_state: SystemState | None
@@ -131,7 +131,7 @@ class Recovery:
         return replace(self, stop_owed=False)
 
 
-def noticed(state: Recovery, watched: Watched) -> Recovery:
+def noticed(state: Recovery, watched: RecoveryInputs) -> Recovery:
     """Latch smoke, and notice that a system which a user stopped has been started by another.
 
     A system that runs although the register says STOP has not stopped yet, or was never started by way of it.
@@ -147,7 +147,7 @@ def noticed(state: Recovery, watched: Watched) -> Recovery:
             return state
 
 
-def advance(state: Recovery, watched: Watched, now: Moment) -> tuple[Recovery, tuple[Action, ...]]:
+def advance(state: Recovery, watched: RecoveryInputs, now: Moment) -> tuple[Recovery, tuple[Action, ...]]:
     """Return the next state and what to do."""
     state = noticed(state, watched)
     if watched.system_state is not None:
@@ -168,7 +168,7 @@ def advance(state: Recovery, watched: Watched, now: Moment) -> tuple[Recovery, t
             return _start(state, watched, now)
 
 
-def _watch(state: Recovery, watched: Watched, now: Moment) -> tuple[Recovery, tuple[Action, ...]]:
+def _watch(state: Recovery, watched: RecoveryInputs, now: Moment) -> tuple[Recovery, tuple[Action, ...]]:
     match watched.system_state:
         case None:
             return state, ()
@@ -184,7 +184,7 @@ def _fault(state: Recovery, now: Moment) -> tuple[Recovery, tuple[Action, ...]]:
     return replace(state.entered(Step.WAITING, now), stop_owed=True), (Action.END_LEASE, Action.WRITE_STOP)
 
 
-def _wait(state: Recovery, watched: Watched, now: Moment) -> tuple[Recovery, tuple[Action, ...]]:
+def _wait(state: Recovery, watched: RecoveryInputs, now: Moment) -> tuple[Recovery, tuple[Action, ...]]:
     if watched.system_state is None:
         return state, ()
     if watched.system_state is not SystemState.FAULT:
@@ -201,7 +201,7 @@ def _intends(state: Recovery) -> bool:
     return state.running and not state.stopped and not state.smoke
 
 
-def _await_standby(state: Recovery, watched: Watched, now: Moment) -> tuple[Recovery, tuple[Action, ...]]:
+def _await_standby(state: Recovery, watched: RecoveryInputs, now: Moment) -> tuple[Recovery, tuple[Action, ...]]:
     if watched.system_state is SystemState.FAULT:
         return _fault(state, now)
     if watched.system_state is SystemState.START or state.waited(START_TIMEOUT_S, now) or not _intends(state):
@@ -211,7 +211,7 @@ def _await_standby(state: Recovery, watched: Watched, now: Moment) -> tuple[Reco
     return state, ()
 
 
-def _start(state: Recovery, watched: Watched, now: Moment) -> tuple[Recovery, tuple[Action, ...]]:
+def _start(state: Recovery, watched: RecoveryInputs, now: Moment) -> tuple[Recovery, tuple[Action, ...]]:
     """Wait for the effect of the one START; it is not repeated."""
     if watched.system_state is SystemState.FAULT:
         return _fault(state, now)
