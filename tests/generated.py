@@ -128,7 +128,7 @@ def _channel_rows() -> Iterator[str]:
         yield _row(
             entry.channel.name,
             PARTS[description.part],
-            entry.channel.channel or "computed",
+            entry.channel.table_name or "computed",
             _address(entry),
             entry.unit or "",
             _enabled(description),
@@ -145,7 +145,7 @@ def _bit_rows() -> Iterator[str]:
         yield _row(
             entry.bit.name,
             part,
-            entry.word.channel.channel,
+            entry.word.channel.table_name,
             entry.field.start,
             0 if entry.bit.severity is Severity.READY else 1,
             severity,
@@ -204,7 +204,7 @@ def _alarm_rows() -> Iterator[str]:
     yield _row(*["---"] * 7)
     texts = alarm_names()
     for alarm in ALARMS:
-        place = f"{alarm.word.channel.channel}.{alarm.field.start}"
+        place = f"{alarm.word.channel.table_name}.{alarm.field.start}"
         category = alarm.bit.category.value
         yield _row(
             f"`{alarm.key}`",

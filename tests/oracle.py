@@ -26,8 +26,8 @@ from custom_components.refu_ess.ess import BITS, REGISTER_CHANNELS
 
 MAP = json.loads((Path(__file__).parent / "fixtures" / "register_map.json").read_text())
 BY_NAME: Mapping[str, dict[str, Any]] = {channel["name"]: channel for channel in MAP["channels"]}
-NAMES = {entry.key: str(entry.channel.channel) for entry in REGISTER_CHANNELS}
-PLACES = {entry.key: (str(entry.word.channel.channel), entry.field.start) for entry in BITS}
+NAMES = {entry.key: str(entry.channel.table_name) for entry in REGISTER_CHANNELS}
+PLACES = {entry.key: (str(entry.word.channel.table_name), entry.field.start) for entry in BITS}
 SLUGS = {entry.key: {int(code): code.slug for code in entry.codes} for entry in REGISTER_CHANNELS if entry.codes}
 
 NOMINAL_W = 100_000

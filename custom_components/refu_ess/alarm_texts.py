@@ -45,6 +45,6 @@ def alarm_facts(hass: HomeAssistant, key: str, layout: InverterStatusLayout) -> 
         "severity": effective_severity(entry).value,
         "category": entry.bit.category.value,
         "battery_group": entry.bit.group,
-        "word": entry.word.channel.channel,
+        "word": entry.word.channel.table_name,
         "bit": entry.field.start - (layout if entry.bit.depends_on_layout else 0),
     }

@@ -44,8 +44,8 @@ async def async_get_config_entry_diagnostics(hass: HomeAssistant, entry: RefuEss
     channels = {}
     derived = {}
     for channel in CHANNELS:
-        if channel.channel.channel is not None:
-            channels[channel.channel.channel] = _channel(hass, picture, channel)
+        if channel.channel.table_name is not None:
+            channels[channel.channel.table_name] = _channel(hass, picture, channel)
         else:
             derived[channel.key] = _plain(picture.values[channel.key])
     return about | {
@@ -135,7 +135,7 @@ def _channel(hass: HomeAssistant, picture: Picture, channel: ChannelEntry) -> di
     }
     if channel.key in BITS_BY_WORD:
         found["bits"] = [bit.bit.label for bit in BITS_BY_WORD[channel.key] if picture.values[bit.key]]
-    if channel.channel.channel == "Warning":
+    if channel.channel.table_name == "Warning":
         found["bits"] = alarm_texts(hass, picture.alarms)
     return found
 

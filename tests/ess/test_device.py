@@ -392,8 +392,8 @@ CONDITION_OF = {
 def category_by_text(entry: BitEntry) -> str:
     """Return what an alarm is about by the words of its name alone; what names nothing else is about the battery."""
     text = entry.bit.full_name.lower()
-    if entry.word.channel.channel in {"InverterStatus", "DCDCStatus"}:
-        return "inverter" if entry.word.channel.channel == "InverterStatus" else "dcdc"
+    if entry.word.channel.table_name in {"InverterStatus", "DCDCStatus"}:
+        return "inverter" if entry.word.channel.table_name == "InverterStatus" else "dcdc"
     for category, words in {
         "inverter": ("trex",),
         "temperature": ("temperature", "smoke"),

@@ -15,7 +15,7 @@ FIXTURES = Path(__file__).parents[1] / "fixtures"
 FRAMES: list[dict[str, Any]] = [
     frame for path in sorted((FIXTURES / "frames").glob("*.json")) for frame in json.loads(path.read_text())
 ]
-BY_NAME = {entry.channel.channel: entry for entry in CHANNELS}
+BY_NAME = {entry.channel.table_name: entry for entry in CHANNELS}
 MAP = {channel["name"]: channel for channel in json.loads((FIXTURES / "register_map.json").read_text())["channels"]}
 
 
@@ -75,14 +75,14 @@ async def test_frame(frame: dict[str, Any]) -> None:
         assert [bit for bit in range(16) if mask >> bit & 1] == sorted(expected), channel
     if "problems" in frame:
         found = {
-            f"{entry.word.channel.channel}: {table_text(entry.word.channel.channel or '', entry.field.start)}"
+            f"{entry.word.channel.table_name}: {table_text(entry.word.channel.table_name or '', entry.field.start)}"
             for entry in device.picture.alarms
-            if entry.word.channel.channel in frame["bits"]
+            if entry.word.channel.table_name in frame["bits"]
         }
         assert found == set(frame["problems"])
         # A word that the frame leaves at 0 can at most be not ready.
-        untold = [entry for entry in device.picture.alarms if entry.word.channel.channel not in frame["bits"]]
-        assert {entry.word.channel.channel for entry in untold} <= {"SystemError1", "CommunicationInformations"}
+        untold = [entry for entry in device.picture.alarms if entry.word.channel.table_name not in frame["bits"]]
+        assert {entry.word.channel.table_name for entry in untold} <= {"SystemError1", "CommunicationInformations"}
         assert {entry.bit.severity for entry in untold} <= {Severity.READY}
 
 

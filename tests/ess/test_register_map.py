@@ -13,7 +13,7 @@ from custom_components.refu_ess.ess.status import ShiftedStatus, Status
 
 MAP = json.loads((Path(__file__).parents[1] / "fixtures" / "register_map.json").read_text())
 BY_NAME: dict[str, dict[str, Any]] = {channel["name"]: channel for channel in MAP["channels"]}
-DECLARED = {entry.channel.channel: entry for entry in CHANNELS if entry.channel.channel}
+DECLARED = {entry.channel.table_name: entry for entry in CHANNELS if entry.channel.table_name}
 REGISTERS = [channel for channel in MAP["channels"] if channel["address"] is not None]
 TO_OURS = {"mV": ("V", 0.001), "mA": ("A", 0.001)}
 CELLS = ("BatteryHighestVoltage", "BatteryLowestVoltage")
@@ -22,7 +22,7 @@ SEVERITIES = {"fault": Severity.FAULT, "warning": Severity.WARNING, "info": Seve
 
 def test_every_channel_and_no_other() -> None:
     """All 101 channels are declared once, 93 of them on registers."""
-    names = [entry.channel.channel for entry in CHANNELS if entry.channel.channel]
+    names = [entry.channel.table_name for entry in CHANNELS if entry.channel.table_name]
     assert sorted(names) == sorted(BY_NAME)
     assert len(names) == 101
     assert len(REGISTER_CHANNELS) == len(REGISTERS) == 93
@@ -84,7 +84,7 @@ LABELS = [(channel, label) for channel in REGISTERS if channel["kind"] == "bitfi
 
 def test_every_bit_and_no_other() -> None:
     """All 123 labelled bits are declared, each once."""
-    declared = sorted((entry.word.channel.channel, entry.field.start) for entry in BITS)
+    declared = sorted((entry.word.channel.table_name, entry.field.start) for entry in BITS)
     assert declared == sorted((channel["name"], label["bit"]) for channel, label in LABELS)
     assert len(declared) == 123
 
@@ -94,7 +94,8 @@ def test_every_bit_and_no_other() -> None:
 )
 def test_bit(channel: dict[str, Any], label: dict[str, Any]) -> None:
     """Mask, text, severity and inversion are those of the map, and so is the place in the shifted layout."""
-    (entry,) = (one for one in BITS if (one.word.channel.channel, one.field.start) == (channel["name"], label["bit"]))
+    place = (channel["name"], label["bit"])
+    (entry,) = (one for one in BITS if (one.word.channel.table_name, one.field.start) == place)
     assert entry.field.address == channel["address"]
     assert entry.field.mask == label["mask"]
     assert entry.bit.label == label["table_text"].strip()
@@ -150,8 +151,8 @@ def test_both_layouts_are_alike_but_for_the_doubtful_bits() -> None:
 def test_channels_without_a_register() -> None:
     """Channels without a register are configured or computed, in the map's unit."""
     elsewhere = {channel["name"]: channel for channel in MAP["channels"] if channel["address"] is None}
-    site = {entry.channel.channel: entry for entry in SITE_ENTRIES if entry.channel.channel}
-    computed = {value.channel.channel for value in DERIVED.values() if value.channel.channel}
+    site = {entry.channel.table_name: entry for entry in SITE_ENTRIES if entry.channel.table_name}
+    computed = {value.channel.table_name for value in DERIVED.values() if value.channel.table_name}
     assert set(site) == {name for name, channel in elsewhere.items() if channel["table"] in {"static", "config"}}
     assert computed == {name for name, channel in elsewhere.items() if channel["table"] == "computed"}
     for name, entry in site.items():
@@ -162,4 +163,4 @@ def test_channels_without_a_register() -> None:
 def test_what_the_warning_channel_lists_is_an_alarm() -> None:
     """Every labelled bit of a word that the channel Warning gathers can be an alarm."""
     gathered = set(BY_NAME["Warning"]["members"])
-    assert {entry for entry in BITS if entry.word.channel.channel in gathered} <= set(ALARMS)
+    assert {entry for entry in BITS if entry.word.channel.table_name in gathered} <= set(ALARMS)

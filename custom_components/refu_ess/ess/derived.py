@@ -131,7 +131,7 @@ def _derived(
     partial: bool = False,
     name_in_table: str | None = None,
 ) -> Derived:
-    channel = Channel(channel=name_in_table, name=name, role=role, part=part, unit=unit)
+    channel = Channel(table_name=name_in_table, name=name, role=role, part=part, unit=unit)
     return Derived(channel=channel, needs=needs, compute=compute, partial=partial)
 
 

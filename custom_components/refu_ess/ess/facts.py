@@ -60,7 +60,7 @@ class Category(Enum):
 class Channel:
     """A named value of the channel table, or a value derived from several."""
 
-    channel: str | None
+    table_name: str | None
     """Its name in the channel table; `None` if it is derived."""
     name: str
     """Its English name within its part."""
@@ -109,7 +109,7 @@ def channel[F: RegisterField[Any]](
     nominal: Any = 0,
 ) -> F:
     """Declare the channel that a register field carries."""
-    FACTS[field] = Channel(channel=name_in_table, name=name, role=role, part=part, nominal=nominal)
+    FACTS[field] = Channel(table_name=name_in_table, name=name, role=role, part=part, nominal=nominal)
     return field
 
 

@@ -40,7 +40,7 @@ class Site:
 
 
 def _site(name_in_table: str | None, name: str, role: Role, part: Part = Part.ESS, unit: str | None = None) -> Channel:
-    return Channel(channel=name_in_table, name=name, role=role, part=part, unit=unit)
+    return Channel(table_name=name_in_table, name=name, role=role, part=part, unit=unit)
 
 
 SITE_CHANNELS: Mapping[str, Channel] = {
