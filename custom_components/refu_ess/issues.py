@@ -26,6 +26,7 @@ EVERY_ISSUE = (
 )
 OF_EVENTS = (ISSUE_FOREIGN_WRITER, ISSUE_WRITE_FAILED, ISSUE_GUARD_MISSING)
 """Issues that an event raises; the next successful command resolves them."""
+FIXABLE = (ISSUE_LAYOUT, ISSUE_HOLDS_POWER)
 ZERO_OWED_AFTER_SECONDS = 5.0
 """A single lost request does not justify an issue."""
 
@@ -47,8 +48,8 @@ class Issues:
         self._owed_since: float | None = None
         self._given_up = False
         """The integration stopped before zero was written; what was shown for that stays."""
-        self._shown: dict[str, tuple[str, ...] | None] = {}
-        """The issues shown last, by kind: the text and its placeholders, `None` for a deleted issue."""
+        self._shown: dict[str, dict[str, str] | None] = {}
+        """The details of the issues shown last, by kind; `None` for a deleted issue."""
         self._seen: tuple[object, ...] = ()
         """The inputs of the last check. The same inputs change nothing, unless time counts or an event came between."""
         commander.async_listen(self._event)
@@ -62,9 +63,7 @@ class Issues:
             return
         self._seen = seen
         suggested: InverterStatusLayout | None = controller.device.suggested_layout
-        layout = None if suggested is None else {"layout": suggested.slug}
-        key = ISSUE_LAYOUT if suggested is None else f"{ISSUE_LAYOUT}_{suggested.slug}"
-        self._show(ISSUE_LAYOUT, layout, translation_key=key, fixable=True)
+        self._show(ISSUE_LAYOUT, None if suggested is None else {"layout": suggested.slug})
         held, other_setpoints_zero = controller.held, controller.other_setpoints_zero
         # A debt of an earlier run may be owed to the other set of setpoints, and is looked at first.
         if self._held_at_start is None and held is not None and controller.lease.phases == controller.phases:
@@ -85,13 +84,13 @@ class Issues:
         elif self._owed_since is None:
             self._owed_since = now
         late = self._owed_since is not None and now - self._owed_since >= ZERO_OWED_AFTER_SECONDS
-        self._show(ISSUE_ZERO_OWED, {} if late else None, severity=ir.IssueSeverity.ERROR, persistent=True)
+        self._show(ISSUE_ZERO_OWED, {} if late else None)
 
     def _show_held_power(self, held: Power | None) -> None:
         details = None
         if held is not None and not held.is_zero:
             details = {"power": f"{held.total_active_w:.0f}", "reactive_power": f"{held.total_reactive_var:.0f}"}
-        self._show(ISSUE_HOLDS_POWER, details, fixable=True)
+        self._show(ISSUE_HOLDS_POWER, details)
 
     @callback
     def _event(self, event: Event) -> None:
@@ -100,7 +99,7 @@ class Issues:
             self._show(event.kind.value, {key: _text(value) for key, value in event.details.items()})
         elif event.kind is EventKind.ZERO_UNPAID and self._controller.closed:
             self._given_up = True
-            self._show(ISSUE_ZERO_OWED, {}, severity=ir.IssueSeverity.ERROR, persistent=True)
+            self._show(ISSUE_ZERO_OWED, {})
         elif event.kind is EventKind.LEASE_TAKEN or (
             event.kind is EventKind.LEASE_ENDED and event.details["reason"] == "released"
         ):
@@ -108,54 +107,36 @@ class Issues:
                 if kind != ISSUE_GUARD_MISSING:
                     self._show(kind, None)
 
-    def _show(
-        self,
-        kind: str,
-        details: dict[str, str] | None,
-        *,
-        translation_key: str | None = None,
-        fixable: bool = False,
-        severity: ir.IssueSeverity = ir.IssueSeverity.WARNING,
-        persistent: bool = False,
-    ) -> None:
+    def _show(self, kind: str, details: dict[str, str] | None) -> None:
         """Show an issue with these details, or delete it if there are none; only on a change."""
-        wanted = None if details is None else (translation_key or kind, *details.values())
-        if kind in self._shown and wanted == self._shown[kind]:
+        if kind in self._shown and details == self._shown[kind]:
             return
-        self._shown[kind] = wanted
-        identifier = issue_id(kind, self._entry)
+        self._shown[kind] = details
         if details is None:
-            ir.async_delete_issue(self._hass, DOMAIN, identifier)
-            return
+            ir.async_delete_issue(self._hass, DOMAIN, issue_id(kind, self._entry))
+        else:
+            self._create(kind, details)
+
+    def _create(self, kind: str, details: dict[str, str]) -> None:
+        is_owed = kind == ISSUE_ZERO_OWED
         ir.async_create_issue(
             self._hass,
             DOMAIN,
-            identifier,
-            data={"entry_id": self._entry.entry_id, **details} if fixable else None,
-            is_fixable=fixable,
-            is_persistent=persistent,
-            severity=severity,
-            translation_key=translation_key or kind,
+            issue_id(kind, self._entry),
+            data={"entry_id": self._entry.entry_id, **details} if kind in FIXABLE else None,
+            is_fixable=kind in FIXABLE,
+            is_persistent=is_owed,
+            severity=ir.IssueSeverity.ERROR if is_owed else ir.IssueSeverity.WARNING,
+            translation_key=f"{kind}_{details['layout']}" if kind == ISSUE_LAYOUT else kind,
             translation_placeholders={"name": self._entry.title, **details},
         )
 
     @callback
     def async_rename(self) -> None:
         """Show the issues under the present title of the entry."""
-        for kind in EVERY_ISSUE:
-            issue = ir.async_get(self._hass).async_get_issue(DOMAIN, issue_id(kind, self._entry))
-            if issue is not None and issue.active and issue.severity is not None:
-                ir.async_create_issue(
-                    self._hass,
-                    DOMAIN,
-                    issue.issue_id,
-                    data=issue.data,
-                    is_fixable=bool(issue.is_fixable),
-                    is_persistent=issue.is_persistent,
-                    severity=issue.severity,
-                    translation_key=issue.translation_key or kind,
-                    translation_placeholders={**(issue.translation_placeholders or {}), "name": self._entry.title},
-                )
+        for kind, details in self._shown.items():
+            if details is not None:
+                self._create(kind, details)
 
 
 def _text(value: object) -> str:
