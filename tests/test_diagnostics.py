@@ -4,9 +4,11 @@ import json
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
 from freezegun.api import FrozenDateTimeFactory
 from homeassistant.const import __version__
 from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import ServiceValidationError
 from homeassistant.helpers import entity_registry as er
 from homeassistant.loader import async_get_integration
 from modbus_connection import IllegalDataAddressError, ModbusTimeoutError
@@ -48,6 +50,7 @@ async def test_everything_is_there(
         "modbus-connection": version("modbus-connection"),
         "pymodbus": version("pymodbus"),
     }
+    assert found["link"].pop("since") < found["made_at"]
     assert found == snapshot
 
 
@@ -101,7 +104,7 @@ async def test_last_writes(
     unit: MockModbusUnit,
     freezer: FrozenDateTimeFactory,
 ) -> None:
-    """A setpoint that is repeated is one line: how often, since when and until when."""
+    """A setpoint that is repeated is one line: its value, how often, since when and until when; the newest first."""
     freezer.move_to("2040-01-02T12:00:00+00:00")
     await loaded.runtime_data.async_refresh()
     await hass.services.async_call(DOMAIN, "set_power", {"active_power": 20_000}, blocking=True)
@@ -112,10 +115,49 @@ async def test_last_writes(
     found = await async_get_config_entry_diagnostics(hass, loaded)
     assert len(found["last_writes"]) < 10
     power = [one for one in found["last_writes"] if one["address"] == "0x0203"]
-    assert power[-1]["words"] == ["0x00C8"]
-    assert power[-1]["count"] > 15
-    assert (power[-1]["outcome"], power[-1]["last"][:16]) == ("done", "2040-01-02T12:00")
-    assert power[-1]["first"] < power[-1]["last"]
+    assert (power[0]["words"], power[0]["values"]) == (["0x00C8"], {"set_active_power": "20000 W"})
+    assert power[0]["count"] > 15
+    assert (power[0]["outcome"], power[0]["last"][:16]) == ("done", "2040-01-02T12:00")
+    assert power[0]["first"] < power[0]["last"]
+    times = [one["last"] for one in found["last_writes"]]
+    assert times == sorted(times, reverse=True)
+
+
+async def test_commands(
+    hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit, freezer: FrozenDateTimeFactory
+) -> None:
+    """The latest events of control are there with their times, the newest first."""
+    freezer.move_to("2040-01-02T12:00:00+00:00")
+    await loaded.runtime_data.async_refresh()
+    await hass.services.async_call(DOMAIN, "set_power", {"active_power": 20_000}, blocking=True)
+    with pytest.raises(ServiceValidationError):
+        await hass.services.async_call(DOMAIN, "reset_error", {}, blocking=True)
+    freezer.tick(1)
+    await hass.services.async_call(DOMAIN, "release", {}, blocking=True)
+    found = (await async_get_config_entry_diagnostics(hass, loaded))["commands"]
+    assert [(one["at"][17:19], one["event"]) for one in found] == [
+        ("01", "lease_ended"),
+        ("00", "refused"),
+        ("00", "lease_taken"),
+    ]
+    assert found[0]["reason"] == "released"
+    assert found[1]["reason"] == "no_error"
+    assert len(json.dumps(found)) < 2000
+
+
+async def test_a_poll_that_works_has_no_error(
+    hass: HomeAssistant, loaded: MockConfigEntry, unit: MockModbusUnit
+) -> None:
+    """The error is that of a failed poll; the link keeps the time of the last one."""
+    unit.fail_requests(ModbusTimeoutError("silent"))
+    await loaded.runtime_data.async_refresh()
+    found = await async_get_config_entry_diagnostics(hass, loaded)
+    assert (found["poll"]["successful"], found["poll"]["error"]) == (False, "no_answer")
+    unit.fail_requests(None)
+    await loaded.runtime_data.async_refresh()
+    found = await async_get_config_entry_diagnostics(hass, loaded)
+    assert (found["poll"]["successful"], found["poll"]["error"]) == (True, None)
+    assert found["link"]["last_error"] is not None
 
 
 async def test_before_the_device_answered(

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any
@@ -32,6 +33,7 @@ _LOGGER = logging.getLogger(__name__)
 
 type Listener = Callable[[Event], None]
 
+EVENTS_REMEMBERED = 50
 RESET_TIMEOUT_SECONDS = 30.0
 """Both halves of the handshake have 10 s each, and a slow link may take its time."""
 
@@ -65,6 +67,8 @@ class Commander:
         """All entities have been added."""
         self._early: list[Event] = []
         """Events of the setup, before there was an entity to show them."""
+        self.history: deque[tuple[Moment, Event]] = deque(maxlen=EVENTS_REMEMBERED)
+        """The latest events, the oldest first."""
         controller.report = self._report
         if (zero := controller.ledger.record.zero) is not None:
             details = {"owner": zero.owner, "lower": list(zero.ours.lower), "upper": list(zero.ours.upper)}
@@ -102,6 +106,7 @@ class Commander:
 
     @callback
     def _report(self, event: Event) -> None:
+        self.history.append((now(), event))
         self._inform(self._listeners, event)
         if self.ready:
             self._inform(self._entities, event)
@@ -120,9 +125,9 @@ class Commander:
 
     async def _run[T](self, command: Coroutine[Any, Any, T], context: Context | None = None) -> T:
         """Carry out a command to its end, even if the caller is cancelled meanwhile."""
-        return await asyncio.shield(self._hass.async_create_task(self._run_lease(command, context), eager_start=True))
+        return await asyncio.shield(self._hass.async_create_task(self._carry_out(command, context), eager_start=True))
 
-    async def _run_lease[T](self, command: Coroutine[Any, Any, T], context: Context | None) -> T:
+    async def _carry_out[T](self, command: Coroutine[Any, Any, T], context: Context | None) -> T:
         self._context = context
         try:
             return await command

@@ -18,11 +18,24 @@ from .alarm_texts import alarm_texts
 from .commander import now
 from .const import DOMAIN
 from .coordinator import RefuEssConfigEntry, RefuEssCoordinator
-from .ess import BITS_BY_WORD, CHANNELS, CONDITIONS, INPUT_BLOCKS, ChannelEntry, Code, Moment, Picture, RefuEss
+from .ess import (
+    BITS_BY_WORD,
+    CHANNELS,
+    CONDITIONS,
+    INPUT_BLOCKS,
+    SETTING_BLOCKS,
+    ChannelEntry,
+    Code,
+    Moment,
+    Picture,
+    RefuEss,
+)
 
 TO_REDACT = {CONF_HOST, CONF_DEVICE}
 NAME_OF_THE_ESS = "alias"
 """The key of the channel that holds it."""
+SETTINGS = {address: entry for entry in CHANNELS if entry.block in SETTING_BLOCKS for address in entry.addresses}
+"""By address; each is one register."""
 LIBRARIES = ("modbus-connection", "pymodbus")
 
 
@@ -63,8 +76,9 @@ async def async_get_config_entry_diagnostics(hass: HomeAssistant, entry: RefuEss
             "suggested": None if picture.suggested_layout is None else picture.suggested_layout.slug,
         },
         "control": coordinator.commander.diagnostics(),
+        "commands": _commands(coordinator, at),
         "last_writes": _last_writes(device, at),
-        "link": _link(device),
+        "link": _link(device, at),
     }
 
 
@@ -87,11 +101,11 @@ def _hex(word: int) -> str:
 
 def _poll(coordinator: RefuEssCoordinator, at: Moment) -> dict[str, Any]:
     inputs = [coordinator.device.blocks[name] for name in INPUT_BLOCKS]
-    error = coordinator.last_exception
+    error = None if coordinator.last_update_success else coordinator.last_exception
     return {
         "interval_s": None if coordinator.update_interval is None else coordinator.update_interval.total_seconds(),
         "successful": coordinator.last_update_success,
-        "error": getattr(error, "translation_key", None) or (error and type(error).__name__),
+        "error": error and (getattr(error, "translation_key", None) or type(error).__name__),
         "last": _iso(at, max((block.asked_at for block in inputs if block.asked_at is not None), default=None)),
         "last_good": _iso(at, max((block.read_at for block in inputs if block.read_at is not None), default=None)),
     }
@@ -140,28 +154,47 @@ def _channel(hass: HomeAssistant, picture: Picture, channel: ChannelEntry) -> di
     return found
 
 
+def _commands(coordinator: RefuEssCoordinator, at: Moment) -> list[dict[str, Any]]:
+    """Return the latest events of control, the newest first."""
+    return [
+        {"at": _iso(at, moment.monotonic), "event": event.kind.value, **event.details}
+        for moment, event in reversed(coordinator.commander.history)
+    ]
+
+
 def _last_writes(device: RefuEss, at: Moment) -> list[dict[str, Any]]:
-    """Return the latest writes, the one that began last at the end."""
+    """Return the latest writes, the newest first."""
     return [
         {
             "address": _hex(write.address),
             "words": [_hex(word) for word in write.words],
+            "values": dict(_written(address, word) for address, word in enumerate(write.words, write.address)),
             "outcome": write.outcome,
             "count": write.count,
             "first": _iso(at, write.first_at),
             "last": _iso(at, write.last_at),
         }
-        for write in device.unit.writes
+        for write in sorted(device.unit.writes, key=lambda write: write.last_at, reverse=True)
     ]
 
 
-def _link(device: RefuEss) -> dict[str, Any]:
+def _written(address: int, word: int) -> tuple[str, str]:
+    """Return the key of a setting, and the value that a word means for it."""
+    setting = SETTINGS[address]
+    value = _plain(setting.decode([word]))
+    return setting.key, f"{value} {setting.unit or ''}".rstrip()
+
+
+def _link(device: RefuEss, at: Moment) -> dict[str, Any]:
     statistics = device.unit.statistics
     times = statistics.answer_times
     return {
+        "since": _iso(at, statistics.since),
         "connected": device.unit.connected,
         "requests": statistics.requests,
         "reconnects": statistics.reconnects,
+        "last_reconnect": _iso(at, statistics.reconnected_at),
         "errors": dict(statistics.errors),
+        "last_error": _iso(at, statistics.failed_at),
         "answer_times": None if times is None else {key: round(value, 4) for key, value in asdict(times).items()},
     }

@@ -50,6 +50,10 @@ class ChannelEntry:
         """The registers that it is read from."""
         return range(0) if self.field is None else range(self.field.address, self.field.address + self.field.count)
 
+    def decode(self, words: list[int]) -> Any:
+        """Return the value that these words of its registers stand for; `None` if it has no register."""
+        return None if self.field is None else self.field.decode(words)
+
     @property
     def is_word(self) -> bool:
         """Return whether its value is a register's word as it is."""

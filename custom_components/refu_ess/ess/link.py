@@ -61,10 +61,14 @@ class AnswerTimes:
 class LinkStatistics:
     """Statistics of the link since it was opened."""
 
+    since: float
+    """Times are seconds of the monotonic clock."""
     requests: int = 0
     reconnects: int = 0
+    reconnected_at: float | None = None
     errors: Counter[str] = field(default_factory=Counter)
     """Number of failed requests by the name of the error."""
+    failed_at: float | None = None
     answer_times_s: deque[float] = field(default_factory=lambda: deque(maxlen=ANSWERS_REMEMBERED))
     """Response times of the latest answers in seconds."""
 
@@ -97,7 +101,7 @@ class GuardedUnit:
         self._was_connected = False
         self._left: set[asyncio.Task[list[int]]] = set()
         """Reads past their deadline that wait for the link to open, or for that to fail."""
-        self.statistics = LinkStatistics()
+        self.statistics = LinkStatistics(since=clock())
 
     @property
     def connected(self) -> bool:
@@ -180,18 +184,23 @@ class GuardedUnit:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 answer = await send(*args, **kwargs)
         except ModbusError as err:
-            self.statistics.errors[type(err).__name__] += 1
+            self._count(type(err))
             raise
         except TimeoutError as err:
-            self.statistics.errors[ModbusTimeoutError.__name__] += 1
+            self._count(ModbusTimeoutError)
             raise ModbusTimeoutError(f"no answer within {DEADLINE_SECONDS} s") from err
         finally:
             OWN_REQUEST.reset(own)
         self.statistics.answer_times_s.append(time.monotonic() - began)
         if was_down and self._was_connected:
             self.statistics.reconnects += 1
+            self.statistics.reconnected_at = self._clock()
         self._was_connected = True
         return answer
+
+    def _count(self, error: type[ModbusError]) -> None:
+        self.statistics.errors[error.__name__] += 1
+        self.statistics.failed_at = self._clock()
 
 
 def _complete(count: int, words: list[int]) -> list[int]:
