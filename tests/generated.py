@@ -200,20 +200,22 @@ def _control_rows() -> Iterator[str]:
 
 
 def _alarm_rows() -> Iterator[str]:
-    yield _row("Key", "Word and bit", "Name", "Label", "Counts as", "Category", "First step")
-    yield _row(*["---"] * 7)
+    yield _row("Name", "First step", "Counts as", "Category", "German name", "Label", "Word and bit", "Key")
+    yield _row(*["---"] * 8)
     texts = alarm_names()
+    german = json.loads((INTEGRATION / "translations" / "de.json").read_text())["selector"]["alarm"]["options"]
     for alarm in ALARMS:
         place = f"{alarm.word.channel.table_name}.{alarm.field.start}"
         category = alarm.bit.category.value
         yield _row(
-            f"`{alarm.key}`",
-            place,
             texts[alarm.key],
-            alarm.bit.label,
+            first_step(alarm),
             effective_severity(alarm).value,
             category,
-            first_step(alarm),
+            german[alarm.key],
+            alarm.bit.label,
+            place,
+            f"`{alarm.key}`",
         )
 
 

@@ -65,6 +65,8 @@ async def test_raised_and_cleared(
             "battery_highest_temperature": 24,
             "battery_lowest_temperature": -2,
             "system_state": "start",
+            "error_code": 0,
+            "dcdc_error": 0,
         },
     }
     assert facts.items() <= reported[0].items()

@@ -3,6 +3,7 @@
 import json
 import socket
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 from unittest.mock import AsyncMock, MagicMock, patch
 
@@ -13,6 +14,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType, InvalidData
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import entity_registry as er
+from homeassistant.setup import async_setup_component
 from modbus_connection import (
     GatewayTargetError,
     IllegalDataAddressError,
@@ -22,6 +24,7 @@ from modbus_connection import (
 )
 from modbus_connection.mock import MockModbusUnit, WriteEvent
 from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.refu_ess.const import DOMAIN
 from custom_components.refu_ess.ess import Doubt
@@ -51,6 +54,33 @@ def placeholders(form: ConfigFlowResult) -> Mapping[str, str]:
 
 
 SITE_FORM = {"battery_groups": 2, "capacity": 65.5, "read_only": False}
+
+
+@pytest.mark.usefixtures("loaded")
+@pytest.mark.parametrize("transport", ["tcp", "rtu_over_tcp", "serial"])
+async def test_forms_can_be_sent_to_the_browser(
+    hass: HomeAssistant, hass_client: ClientSessionGenerator, entry: MockConfigEntry, transport: str
+) -> None:
+    """Every form passes Home Assistant's web interface, where a validator of another kind is an internal error."""
+    assert await async_setup_component(hass, "config", {})
+    client = await hass_client()
+
+    async def post(path: str, answers: dict[str, Any]) -> dict[str, Any]:
+        response = await client.post(f"/api/config/config_entries/{path}", json=answers)
+        assert response.status == HTTPStatus.OK
+        return dict(await response.json())
+
+    menu = await post("flow", {"handler": DOMAIN})
+    form = await post(f"flow/{menu['flow_id']}", {"next_step_id": transport})
+    port = {"name": "port", "required": True, "default": 502}
+    assert transport == "serial" or port.items() <= form["data_schema"][2].items()
+    form = await post("options/flow", {"handler": entry.entry_id})
+    assert next(field["name"] for field in form["data_schema"]) == "poll_interval"
+    if transport != "serial":
+        flow = await choose(hass, transport)
+        flow = await submit(hass, flow, TCP_FORM | {"host": "10.0.0.9"})
+        form = dict(await (await client.get(f"/api/config/config_entries/flow/{flow['flow_id']}")).json())
+        assert form["step_id"] == "site"
 
 
 async def finish(hass: HomeAssistant, form: ConfigFlowResult) -> ConfigFlowResult:

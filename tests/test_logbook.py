@@ -42,7 +42,7 @@ def lines(hass: HomeAssistant) -> list[dict[str, Any]]:
     ("language", "raised", "cleared"),
     [
         ("en", "Alarm raised: Fog (smoke) alarm (Fault)", "Alarm cleared: Fog (smoke) alarm (Fault)"),
-        ("de", "Alarm ausgelöst: Nebel-/Rauchalarm (Störung)", "Alarm aufgehoben: Nebel-/Rauchalarm (Störung)"),
+        ("de", "Alarm ausgelöst: Nebel-/Rauchalarm (Störung)", "Alarm beendet: Nebel-/Rauchalarm (Störung)"),
     ],
 )
 async def test_alarms(

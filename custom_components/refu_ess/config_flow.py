@@ -61,15 +61,20 @@ from .ess import ProbeResult, async_probe
 DIAGNOSIS_TIMEOUT_SECONDS = 3.0
 
 
-def _whole(value: float) -> int:
-    if value % 1:
-        raise vol.Invalid("expected a whole number")
-    return int(value)
+class _WholeNumberSelector(NumberSelector):
+    """A number without decimals; Home Assistant's own does not check its step."""
+
+    @override
+    def __call__(self, data: Any) -> int:
+        value = super().__call__(data)
+        if value % 1:
+            raise vol.Invalid("expected a whole number")
+        return int(value)
 
 
-def _number(minimum: int, maximum: int) -> vol.All:
+def _number(minimum: int, maximum: int) -> NumberSelector:
     config = NumberSelectorConfig(min=minimum, max=maximum, step=1, mode=NumberSelectorMode.BOX)
-    return vol.All(NumberSelector(config), _whole)
+    return _WholeNumberSelector(config)
 
 
 def _choice(choices: list[str], translation: str | None = None) -> SelectSelector:

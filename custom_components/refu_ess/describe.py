@@ -176,7 +176,6 @@ OVERRIDES: Mapping[str, Mapping[str, Any]] = {
     "soc": {"device_class": SensorDeviceClass.BATTERY},  # other percentages are not a charge level
     "round_trip_efficiency": {"suggested_display_precision": 1},
     "full_cycles": MEASUREMENT | {"suggested_display_precision": 1},
-    "active_alarms": MEASUREMENT,
     "most_severe_alarm": {"device_class": SensorDeviceClass.ENUM, "options": ALARM_OPTIONS},
 }
 
@@ -333,7 +332,6 @@ def _english(description: RefuEssEntityDescription) -> dict[str, Any]:
     if description.key == "most_severe_alarm":
         texts["state"] = {NO_ALARM: "No alarm", **alarm_names()}
     if description.key == "active_alarms":
-        texts["unit_of_measurement"] = "alarms"
         texts["state_attributes"] = {
             "alarms": {"name": "Alarms"},
             "alarm_keys": {"name": "Alarm keys"},

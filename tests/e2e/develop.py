@@ -12,14 +12,21 @@ import signal
 import sys
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
+
+from tests.simulator.replay import Replay
 
 from .ess import DASHBOARD, DOMAIN, Ess, link, make_home, steps
 from .home_assistant import PASSWORD, ROOT, USER, HomeAssistant, free_port, is_free, until
 from .simulator import Simulator
 
 FOLDER = ROOT / ".develop"
+OF_A_FILE = FOLDER / "replay"
+BLUEPRINTS = Path("blueprints", "automation", DOMAIN)
+OF_NUMBERS = ("min_soc", "charge_soc", "max_soc")
+"""Options that number entities set."""
 WEB_PORT = 8123
 MODBUS_PORT = 5020
 SET_UP_SECONDS = 30
@@ -48,11 +55,30 @@ def set_up(ha: HomeAssistant, modbus_port: int) -> None:
         until(lambda: ha.entries(DOMAIN)[0]["state"] == "loaded", SET_UP_SECONDS, "the integration")
 
 
+def set_options(ess: Ess, stored: dict[str, Any]) -> None:
+    """Give the ESS the options of a diagnostics download: with others, the same words may show something else."""
+    ess.ha.options(ess.entry, [{**stored, "control": stored}])
+    until(lambda: ess.ha.entries(DOMAIN)[0]["state"] == "loaded", SET_UP_SECONDS, "the integration")
+    for key in OF_NUMBERS:
+        if key in stored:
+            ess.ha.call("number.set_value", {"entity_id": ess.registered()[key]["entity_id"], "value": stored[key]})
+
+
+def read_replay(path: Path) -> Replay:
+    """Read a diagnostics download, or end the program if it is not one."""
+    try:
+        return Replay.read(path)
+    except (OSError, ValueError) as err:
+        sys.exit(f"{path}: {err}")
+
+
 def main() -> None:
     """Bring everything up, say where it is, and wait."""
     parser = argparse.ArgumentParser(prog="scripts/develop", description=__doc__)
     parser.add_argument("--port", type=int, help=f"of the web interface; default: {WEB_PORT} or the next free one")
     parser.add_argument("--fresh", action="store_true", help="start from scratch, without history, user and settings")
+    parser.add_argument("--language", help="of the interface and of the entities' names, for example de")
+    parser.add_argument("--replay", type=Path, metavar="FILE", help="show the ESS of a diagnostics download")
     parser.add_argument("--once", action="store_true", help="bring it up, print the login, and end")
     args = parser.parse_args()
     if args.port and not is_free(args.port):
@@ -67,19 +93,27 @@ def main() -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             sys.exit("Already running in another terminal.")
-        if args.fresh:
-            shutil.rmtree(FOLDER, ignore_errors=True)
-        FOLDER.mkdir(exist_ok=True)
+        replay = None if args.replay is None else read_replay(args.replay)
+        folder = FOLDER if replay is None else OF_A_FILE
+        if args.fresh or replay is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(ROOT / BLUEPRINTS, folder / BLUEPRINTS, dirs_exist_ok=True)
 
-        simulator = Simulator(free_port(MODBUS_PORT), FOLDER / "simulator.out")
+        simulator = Simulator(free_port(MODBUS_PORT), folder / "simulator.out", args.replay)
         stack.callback(simulator.stop)
         simulator.start()
 
-        ha = HomeAssistant(FOLDER, args.port or free_port(WEB_PORT))
+        ha = HomeAssistant(folder, args.port or free_port(WEB_PORT))
         stack.callback(ha.stop)
         print("Starting Home Assistant", flush=True)
         ha.start()
         set_up(ha, simulator.port)
+        if args.language:  # only now: the dashboard has the English entity ids
+            ha.speak(args.language)
+            ha.call("homeassistant.reload_config_entry", {"entry_id": ha.entries(DOMAIN)[0]["entry_id"]})
+        if replay is not None:
+            set_options(Ess(ha, ha.entries(DOMAIN)[0]), replay.options)
 
         print(f"""
 Ready after {time.monotonic() - began:.0f} s:
@@ -89,6 +123,12 @@ Ready after {time.monotonic() - began:.0f} s:
   Dashboard        {ha.url}/{DASHBOARD}
   Simulated ESS    Modbus TCP at 127.0.0.1:{simulator.port}
   Log              {ha.log_file}
+
+Raise an alarm, clear it, set the state of charge (all commands: scripts/simulator --help):
+
+  scripts/simulator --send {simulator.control_port} '{{"do": "alarm", "key": "bms_overvoltage"}}'
+  scripts/simulator --send {simulator.control_port} '{{"do": "alarm", "key": "bms_overvoltage", "on": false}}'
+  scripts/simulator --send {simulator.control_port} '{{"do": "soc", "percent": 15}}'
 """, flush=True)  # fmt: skip
         if not args.once:
             print("Ctrl-C ends it.", flush=True)

@@ -21,18 +21,19 @@ STOP_SECONDS = 10
 class Simulator:
     """`python -m tests.simulator`."""
 
-    def __init__(self, port: int, log_file: Path) -> None:
-        """Nothing is started yet."""
+    def __init__(self, port: int, log_file: Path, replay: Path | None = None) -> None:
+        """Nothing is started yet. With `replay` it serves the registers of that diagnostics download."""
         self.port = port
         self.rtu_port = free_port()
+        self.control_port = free_port()
         self.log_file = log_file
-        self._control_port = free_port()
+        self._source = ["--profile", "lively"] if replay is None else ["--profile", "idle", "--replay", str(replay)]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it and wait until it listens."""
-        ports = {"--tcp": self.port, "--rtu-over-tcp": self.rtu_port, "--control": self._control_port}
-        command = [sys.executable, "-m", "tests.simulator", "--profile", "lively"]
+        ports = {"--tcp": self.port, "--rtu-over-tcp": self.rtu_port, "--control": self.control_port}
+        command = [sys.executable, "-m", "tests.simulator", *self._source]
         for option, port in ports.items():
             command += [option, f"127.0.0.1:{port}"]
         with self.log_file.open("wb") as log:
@@ -49,7 +50,7 @@ class Simulator:
 
     def control(self, **command: object) -> Any:
         """Have it carry out a command of its control port, and return the answer."""
-        with socket.create_connection(("127.0.0.1", self._control_port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", self.control_port), timeout=5) as connection:
             connection.sendall(json.dumps(command).encode() + b"\n")
             with connection.makefile() as lines:
                 answer = json.loads(lines.readline())

@@ -26,12 +26,12 @@ def address(text: str) -> tuple[str, int]:
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m tests.simulator",
+        prog="scripts/simulator",
         description="A simulated REFU ESS on Modbus. It answers input registers 0x100 to 0x118 and 0x11A to 0x155"
         " (function 4), holding registers 0x200 to 0x20A (function 3), and takes writes to the latter (functions"
         " 6 and 16). Everything else is refused. Ctrl-C ends it.",
-        epilog="Commands for --control (one JSON object a line, for example by `nc HOST PORT`) and --scenario"
-        f' (a JSON list, each with "at": seconds):\n\n{HELP}\nAn example: {EXAMPLE.name}, beside this program.',
+        epilog="Commands for --send, for --control (one JSON object a line) and for --scenario (a JSON list, each with"
+        f' "at": seconds):\n\n{HELP}\nAn example: {EXAMPLE.relative_to(Path.cwd(), walk_up=True)}',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--tcp", type=address, metavar="HOST:PORT", help="Modbus TCP (default 127.0.0.1:5020)")
@@ -39,6 +39,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--serial", metavar="PATH", help="RTU on a serial port")
     parser.add_argument("--pty", action="store_true", help="RTU on a pair of pseudo-terminals; prints the other end")
     parser.add_argument("--control", type=address, metavar="HOST:PORT", help="take commands there")
+    parser.add_argument(
+        "--send", nargs=2, metavar=("[HOST:]PORT", "COMMAND"), help="send a command to a simulator that runs, and end"
+    )
     parser.add_argument("--scenario", type=Path, metavar="FILE", help="play a scenario")
     parser.add_argument(
         "--replay",
@@ -69,17 +72,27 @@ def read_replay(path: Path) -> Replay:
     return replay
 
 
-async def main() -> None:
-    """Serve until interrupted."""
-    args = arguments()
+async def send(to: str, command: str) -> None:
+    """Send a command to the control port of a running simulator and print the answer, or end the program."""
+    try:
+        reader, writer = await asyncio.open_connection(*address(to))
+    except OSError as err:
+        sys.exit(f"no simulator takes commands at {to}: {err}")
+    writer.write(command.encode() + b"\n")
+    answer = json.loads(await reader.readline())
+    writer.close()
+    if not answer["ok"]:
+        sys.exit(answer["error"])
+    print(json.dumps(answer["answer"]))
+
+
+def built(args: argparse.Namespace) -> Simulator:
+    """Return the simulator that the command line describes."""
     if not (args.tcp or args.rtu_over_tcp or args.serial or args.pty):
         args.tcp = ("127.0.0.1", 5020)
-    ended = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
     replay = read_replay(args.replay) if args.replay else None
     model = Model(soc=args.soc, groups=args.groups, shifted=args.layout == "shifted", state=STATES[args.state])
-    sim = Simulator(
+    return Simulator(
         model,
         tcp=args.tcp,
         rtu_over_tcp=args.rtu_over_tcp,
@@ -89,27 +102,49 @@ async def main() -> None:
         speed=args.speed,
         replay=replay,
     )
-    async with sim, asyncio.TaskGroup() as tasks:
-        if sim.serial is not None:
-            print(f"serial RTU: {sim.serial.client_end}", flush=True)
-        for name, cable in sim.cables.items():
-            print(f"{name}: {cable.host}:{cable.port}", flush=True)
+
+
+async def listen(sim: Simulator, control: tuple[str, int] | None, stack: contextlib.AsyncExitStack) -> None:
+    """Open everything that the simulator listens on and print it, or end the program."""
+    try:
+        await stack.enter_async_context(sim)
+        if control is not None:
+            stack.callback((await serve_control(sim, *control)).close)
+    except OSError as err:
+        sys.exit(f"cannot listen: {err}")
+    if sim.serial is not None:
+        print(f"serial RTU: {sim.serial.client_end}", flush=True)
+    for name, cable in sim.cables.items():
+        print(f"{name}: {cable.host}:{cable.port}", flush=True)
+    if control is not None:
+        print(f"control: {control[0]}:{control[1]}", flush=True)
+
+
+async def serve(args: argparse.Namespace) -> None:
+    """Serve until interrupted."""
+    ended = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    sim = built(args)
+    async with contextlib.AsyncExitStack() as stack:
+        await listen(sim, args.control, stack)
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
         background = []
         if args.profile == "lively":
             background.append(tasks.create_task(lively(sim)))
         if args.scenario:
             background.append(tasks.create_task(play(sim, read_scenario(args.scenario))))
-        control = None
-        if args.control:
-            control = await serve_control(sim, *args.control)
-            print(f"control: {args.control[0]}:{args.control[1]}", flush=True)
         await ended.wait()
         for task in background:
             task.cancel()
-        if control is not None:
-            control.close()
+
+
+def main() -> None:
+    """Serve, or send one command."""
+    args = arguments()
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(send(*args.send) if args.send else serve(args))
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(main())
+    main()

@@ -25,6 +25,8 @@ SNAPSHOT = (
     "battery_highest_temperature",
     "battery_lowest_temperature",
     "system_state",
+    "error_code",
+    "dcdc_error",
 )
 """The channels that are kept with each change, in their units; `None` is unknown."""
 
