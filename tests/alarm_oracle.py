@@ -1,11 +1,9 @@
 """Which alarms changed, by the register map alone: it knows nothing of the integration, only words that were served."""
 
-import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
-MAP = json.loads((Path(__file__).parent / "fixtures" / "register_map.json").read_text())
+from .registers import REGISTER_MAP as MAP
 
 
 class Alarm(NamedTuple):

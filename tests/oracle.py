@@ -5,9 +5,7 @@ it was asked for, nothing if that request failed, and `None` where the integrati
 nothing is never wrong while something fails.
 """
 
-import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +22,8 @@ from modbus_connection.mock import MockModbusConnection, MockModbusUnit
 
 from custom_components.refu_ess.ess import BITS, REGISTER_CHANNELS
 
-MAP = json.loads((Path(__file__).parent / "fixtures" / "register_map.json").read_text())
+from .registers import BATTERY_ADDRESSES, REGISTER_MAP as MAP, STATUS_ADDRESSES
+
 BY_NAME: Mapping[str, dict[str, Any]] = {channel["name"]: channel for channel in MAP["channels"]}
 NAMES = {entry.key: str(entry.channel.table_name) for entry in REGISTER_CHANNELS}
 PLACES = {entry.key: (str(entry.word.channel.table_name), entry.field.start) for entry in BITS}
@@ -38,7 +37,7 @@ DOUBTFUL_BITS = {("InverterStatus", bit) for bit in range(8, 16)}
 SETTINGS_AGE_S = 75
 """Settings are read once a minute."""
 
-INPUTS = [address for first, last in ((0x100, 0x118), (0x11A, 0x155)) for address in range(first, last + 1)]
+INPUTS = [*STATUS_ADDRESSES, *BATTERY_ADDRESSES]
 SETTINGS = list(range(0x200, 0x20B))
 BLOCKS = (0x100, 0x11A, 0x200, 0x203, 0x204, 0x207, 0x208)
 """Where the requests begin."""

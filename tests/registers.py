@@ -1,6 +1,8 @@
 """The addresses of the registers that tests type words into, and words of a system at work."""
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 
 SYSTEM_STATE = 0x100
 SYSTEM_ERROR_1 = 0x101
@@ -62,7 +64,15 @@ STATUS_BLOCK, BATTERY_BLOCK = SYSTEM_STATE, PCS_ALLOWED_CHARGE
 """First addresses of the two blocks of input registers."""
 SETTING_BLOCKS = [WORK_STATE, ACTIVE_SETPOINT, REACTIVE_SETPOINT, ACTIVE_SETPOINT_L1, REACTIVE_SETPOINT_L1]
 """First addresses of the requests for holding registers, in their order."""
-STATUS_ADDRESSES, BATTERY_ADDRESSES = range(0x100, 0x119), range(0x11A, 0x156)
+REGISTER_MAP = json.loads((Path(__file__).parent / "fixtures" / "register_map.json").read_text())
+STATUS_ADDRESSES, BATTERY_ADDRESSES = (
+    range(block["start"], block["start"] + block["count"])
+    for block in REGISTER_MAP["read_blocks"]
+    if block["function"] == 4
+)
+"""The two requests for input registers, as the register map has them."""
+WHOLE_BATTERY = {"from": BATTERY_ADDRESSES.start, "to": BATTERY_ADDRESSES.stop - 1}
+"""For the simulator's command to refuse a block."""
 FIRST_SETTING = WORK_STATE
 INIT, STANDBY, RUNNING, FAULT = 1, 3, 4, 5
 """SystemState."""

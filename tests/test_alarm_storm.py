@@ -14,8 +14,9 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from .alarm_oracle import ADDRESSES, LABELLED_BITS, SEVERITIES, SMOKE, Alarm, Change, changes, is_active, rank
 from .conftest import RUNNING_INPUT
 from .helpers import ALARM_EVENT, Reported, poll, state
+from .registers import BATTERY_ADDRESSES, STATUS_ADDRESSES
 
-BLOCKS = {"status": range(0x100, 0x119), "battery": range(0x11A, 0x156)}
+BLOCKS = {"status": STATUS_ADDRESSES, "battery": BATTERY_ADDRESSES}
 FIVE = [
     SMOKE,
     Alarm("SystemError1", 0),

@@ -2,7 +2,6 @@
 
 import json
 from importlib.metadata import version
-from pathlib import Path
 
 import pytest
 from freezegun.api import FrozenDateTimeFactory
@@ -22,9 +21,7 @@ from custom_components.refu_ess.const import DOMAIN
 from custom_components.refu_ess.diagnostics import async_get_config_entry_diagnostics
 
 from .conftest import HOST
-from .registers import BATTERY_BLOCK, SYSTEM_ERROR_1
-
-REGISTER_MAP = json.loads((Path(__file__).parent / "fixtures" / "register_map.json").read_text())
+from .registers import BATTERY_ADDRESSES, BATTERY_BLOCK, REGISTER_MAP, STATUS_ADDRESSES, SYSTEM_ERROR_1
 
 
 async def test_everything_is_there(
@@ -62,7 +59,7 @@ async def test_every_word(
     await loaded.runtime_data.async_refresh()
     found = await get_diagnostics_for_config_entry(hass, hass_client, loaded)
     registers = found["registers"]
-    addresses = [*range(0x100, 0x119), *range(0x11A, 0x156)]
+    addresses = [*STATUS_ADDRESSES, *BATTERY_ADDRESSES]
     assert [int(address, 16) for address in registers["input"]] == addresses
     assert [int(address, 16) for address in registers["holding"]] == [*range(0x200, 0x20B)]
     assert registers["input"]["0x0134"] == "0xBEEF"

@@ -18,6 +18,7 @@ from custom_components.refu_ess import connection
 from custom_components.refu_ess.const import DOMAIN
 from custom_components.refu_ess.ess import link
 
+from .registers import WHOLE_BATTERY
 from .simulator import Simulator, carry_out
 
 pytestmark = pytest.mark.usefixtures("socket_enabled")
@@ -25,7 +26,6 @@ pytestmark = pytest.mark.usefixtures("socket_enabled")
 HOST = "127.0.0.77"
 TITLE = "Zugspitze cellar"
 SLUG = "zugspitze"
-WHOLE_BATTERY = {"from": 0x11A, "to": 0x155}
 NAMED_BY_HOME_ASSISTANT = {"config_entries.py", "entity_registry.py"}
 """Files of Home Assistant that log the title of an entry and the ids of its entities, whatever an integration does."""
 

@@ -16,6 +16,7 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 from custom_components.refu_ess import const
 from custom_components.refu_ess.ess import InverterStatusLayout
 
+from .registers import WHOLE_BATTERY
 from .simulator import Model, Replay, Simulator, State, carry_out
 
 pytestmark = pytest.mark.usefixtures("socket_enabled")
@@ -78,7 +79,10 @@ CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
         ],
     ),
     "other_layout": ({}, [{"do": "power", "watts": 20_000}]),
-    "refused_battery": ({}, [{"do": "refuse_block", "from": 0x11A, "to": 0x155}]),
+    "refused_battery": (
+        {},
+        [{"do": "refuse_block", **WHOLE_BATTERY}],
+    ),
     "refused_settings": ({}, [{"do": "refuse_block", "from": 0x208, "to": 0x20A}]),
 }
 

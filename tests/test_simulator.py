@@ -13,6 +13,7 @@ from .registers import (
     ACTIVE_SETPOINT,
     ACTIVE_SETPOINT_L1,
     ALLOWED_CHARGE,
+    BATTERY_ADDRESSES,
     BATTERY_BLOCK,
     BATTERY_FAULT_9,
     BATTERY_FAULT_10,
@@ -60,10 +61,12 @@ async def words(client: AsyncModbusTcpClient, address: int, count: int) -> list[
 async def test_both_input_blocks(client: AsyncModbusTcpClient) -> None:
     """The two blocks answer in one request each."""
     assert len(await words(client, STATUS_BLOCK, 25)) == 25
-    assert len(await words(client, BATTERY_BLOCK, 60)) == 60
+    assert len(await words(client, BATTERY_BLOCK, len(BATTERY_ADDRESSES))) == len(BATTERY_ADDRESSES)
 
 
-@pytest.mark.parametrize(("address", "count"), [(0x119, 1), (0x118, 3), (0xFF, 1), (0x156, 1), (0x200, 1)])
+@pytest.mark.parametrize(
+    ("address", "count"), [(0x119, 1), (0x118, 3), (0xFF, 1), (BATTERY_ADDRESSES.stop, 1), (0x200, 1)]
+)
 async def test_unknown_input_registers(client: AsyncModbusTcpClient, address: int, count: int) -> None:
     """Registers that OpenEMS never reads are refused with exception 2."""
     assert (await client.read_input_registers(address, count=count)).exception_code == 2
@@ -105,7 +108,7 @@ async def test_other_unit_gets_no_answer(client: AsyncModbusTcpClient) -> None:
 
 async def test_healthy_words(client: AsyncModbusTcpClient) -> None:
     """System state Start, battery state Start, readiness bits set, 62 %, energies with the low word first."""
-    status, battery = await words(client, STATUS_BLOCK, 25), await words(client, BATTERY_BLOCK, 60)
+    status, battery = await words(client, STATUS_BLOCK, 25), await words(client, BATTERY_BLOCK, len(BATTERY_ADDRESSES))
     assert status[0] == 4
     assert status[1] == 0b110_0000_0000
     assert status[2] == 0b1_0111
@@ -238,7 +241,7 @@ async def test_alarms_values_and_unknown_bits(client: AsyncModbusTcpClient, sim:
         {"do": "raw", "address": SOC, "word": 255},
     ):
         await carry_out(sim, command)
-    battery = await words(client, BATTERY_BLOCK, 60)
+    battery = await words(client, BATTERY_BLOCK, len(BATTERY_ADDRESSES))
     assert battery[BATTERY_FAULT_10 - BATTERY_BLOCK] == 1 << 7
     assert battery[BATTERY_FAULT_9 - BATTERY_BLOCK] == 1
     assert battery[LOWEST_TEMPERATURE - BATTERY_BLOCK] == 0x10000 - 5

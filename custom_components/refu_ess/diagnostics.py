@@ -1,6 +1,6 @@
 """The diagnostics download: every word as the device sent it, its decoding, and the state of link and control.
 
-It names no address and no ESS. `python -m tests.simulator --replay` serves it as a device again.
+It names no address and no ESS. `scripts/develop --replay` serves it as a device again.
 """
 
 from dataclasses import asdict

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from modbus_connection.model import NumberField
 
 from custom_components.refu_ess.ess import BITS, BLOCKS, INPUT_BLOCKS, REGISTER_CHANNELS
+from tests.registers import BATTERY_ADDRESSES, STATUS_ADDRESSES
 
 
 class Number(NamedTuple):
@@ -18,7 +19,7 @@ class Number(NamedTuple):
     unit: str | None
 
 
-REQUESTS = ((4, 0x100, 25), (4, 0x11A, 60), (3, 0x200, 11))
+REQUESTS = (*((4, block.start, len(block)) for block in (STATUS_ADDRESSES, BATTERY_ADDRESSES)), (3, 0x200, 11))
 """Function, first address, number of words: the least that reads everything."""
 NUMBERS = tuple(
     Number(entry.key, entry.field.address, entry.field.count, getattr(entry.field, "scale", 1), entry.unit)

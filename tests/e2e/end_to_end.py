@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests import alarm_oracle as oracle
+from tests.registers import WHOLE_BATTERY
 
 from .browser import CHROMIUM, SHOTS, Browser, browser
 from .editing import ENGLISH, Editor, served_blueprints, trigger_name
@@ -120,7 +121,7 @@ def test_flow_says_what_is_wrong(bench: Bench) -> None:
     for transport in ("tcp", "rtu_over_tcp"):
         with silent_server() as port:
             assert bench.refused(steps(port, transport=transport)) == "no_answer"
-    bench.simulator.control(do="refuse_block", **{"from": 0x11A, "to": 0x155})
+    bench.simulator.control(do="refuse_block", **WHOLE_BATTERY)
     assert bench.refused(steps(bench.simulator.port)) == "illegal_address"
     bench.simulator.control(do="heal")
     assert bench.ha.entries(DOMAIN) == []

@@ -22,6 +22,8 @@ from typing import Any, override
 
 import yaml
 
+from tests.registers import WHOLE_BATTERY
+
 from .ess import DOMAIN, Ess, steps
 from .home_assistant import HomeAssistant, free_port, until
 from .simulator import Simulator
@@ -72,7 +74,7 @@ FAULTS: tuple[dict[str, Any], ...] = (
     {"do": "clients", "most": 1},
     {"do": "lose", "requests": 3},
     *({"do": "exception", "code": code} for code in (4, 5, 6, 11)),
-    {"do": "refuse_block", "from": 0x11A, "to": 0x155},
+    {"do": "refuse_block", **WHOLE_BATTERY},
     {"do": "refuse_block", "from": 0x200, "to": 0x20A},
     {"do": "writes", "how": "refused"},
     {"do": "writes", "how": "ignored"},

@@ -275,7 +275,9 @@ async def test_probe_of_a_healthy_system(unit: MockModbusUnit) -> None:
     finding = await async_probe(unit)
     assert finding.system_state is SystemState.START
     assert (finding.soc, finding.battery_voltage, finding.doubts) == (50, 768.0, ())
-    assert [(event.address, event.count) for event in unit.read_events] == [(STATUS_BLOCK, 25), (BATTERY_BLOCK, 60)]
+    assert [(event.address, event.count) for event in unit.read_events] == [
+        (block.start, len(block)) for block in (STATUS_ADDRESSES, BATTERY_ADDRESSES)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,12 @@
 from modbus_connection.mock import MockModbusUnit, ReadEvent
 
 from custom_components.refu_ess.ess import RefuEss, async_probe
+from tests.registers import BATTERY_ADDRESSES, STATUS_ADDRESSES
 
 from .clock import Clock
 
-STATUS = ReadEvent("input", 0x100, 25)
-BATTERY = ReadEvent("input", 0x11A, 60)
+STATUS = ReadEvent("input", STATUS_ADDRESSES.start, len(STATUS_ADDRESSES))
+BATTERY = ReadEvent("input", BATTERY_ADDRESSES.start, len(BATTERY_ADDRESSES))
 SETTINGS = [
     ReadEvent("holding", 0x200, 3),
     ReadEvent("holding", 0x203, 1),
@@ -76,7 +77,7 @@ async def test_only_known_addresses(device: RefuEss, unit: MockModbusUnit, clock
         if event.register_type == "input"
         for address in range(event.address, event.address + event.count)
     }
-    assert asked == {*range(0x100, 0x119), *range(0x11A, 0x156)}
+    assert asked == {*STATUS_ADDRESSES, *BATTERY_ADDRESSES}
 
 
 async def test_settings_when_asked(device: RefuEss, unit: MockModbusUnit, clock: Clock) -> None:

@@ -1,7 +1,5 @@
 """The first oracle: the register map, which the declarations never read, field by field."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +8,8 @@ from modbus_connection.model import NumberField
 from custom_components.refu_ess.ess import ALARMS, BITS, BLOCKS, CHANNELS, DERIVED, REGISTER_CHANNELS, Severity, Site
 from custom_components.refu_ess.ess.catalogue import SITE_ENTRIES
 from custom_components.refu_ess.ess.status import ShiftedStatus, Status
+from tests.registers import REGISTER_MAP as MAP
 
-MAP = json.loads((Path(__file__).parents[1] / "fixtures" / "register_map.json").read_text())
 BY_NAME: dict[str, dict[str, Any]] = {channel["name"]: channel for channel in MAP["channels"]}
 DECLARED = {entry.channel.table_name: entry for entry in CHANNELS if entry.channel.table_name}
 REGISTERS = [channel for channel in MAP["channels"] if channel["address"] is not None]

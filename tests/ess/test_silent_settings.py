@@ -10,6 +10,7 @@ from tests.registers import (
     ACTIVE_SETPOINT_L1,
     ALLOWED_CHARGE,
     ALLOWED_DISCHARGE,
+    BATTERY_ADDRESSES,
     BATTERY_BLOCK,
     CHARGE_ENERGY,
     DISCHARGE_ENERGY,
@@ -191,7 +192,7 @@ async def test_words_by_address(connection: MockModbusConnection) -> None:
     device = RefuEss(unit)
     await device.async_poll()
     assert dict(device.picture.words["total_setpoints"]) == {ACTIVE_SETPOINT: 1, REACTIVE_SETPOINT: 2}
-    assert len(device.picture.words["battery"]) == 60
+    assert len(device.picture.words["battery"]) == len(BATTERY_ADDRESSES)
     with pytest.raises(KeyError):
         device.picture.words["total_setpoints"][ACTIVE_SETPOINT_L1]
 

@@ -27,7 +27,7 @@ def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="scripts/simulator",
-        description="A simulated REFU ESS on Modbus. It answers input registers 0x100 to 0x118 and 0x11A to 0x155"
+        description="A simulated REFU ESS on Modbus. It answers the input registers that the integration reads"
         " (function 4), holding registers 0x200 to 0x20A (function 3), and takes writes to the latter (functions"
         " 6 and 16). Everything else is refused. Ctrl-C ends it.",
         epilog="Commands for --send, for --control (one JSON object a line) and for --scenario (a JSON list, each with"

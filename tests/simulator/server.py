@@ -13,6 +13,8 @@ from pymodbus.exceptions import NoSuchIdException
 from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
+from custom_components.refu_ess import ess
+
 from .cable import Cable, SerialCable, Wire
 from .frames import WRITES
 from .model import Model
@@ -21,7 +23,9 @@ from .replay import Replay
 
 READ_INPUT = 4
 FUNCTIONS = (3, READ_INPUT, *WRITES)
-INPUT_BLOCKS = (range(0x100, 0x119), range(0x11A, 0x156))
+INPUT_BLOCKS = tuple(
+    range(first, last + 1) for name in ess.INPUT_BLOCKS for first, last in ess.BLOCKS[name].register_ranges or ()
+)
 HOLDING_BLOCK = range(0x200, 0x20B)
 TICK_S = 0.1
 HISTORY_S = 120.0
