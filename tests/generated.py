@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from .first_steps import first_step
 
 ROOT = Path(__file__).parent.parent
 INTEGRATION = ROOT / "custom_components" / "refu_ess"
+TRANSLATIONS = {path.stem: path for path in sorted((INTEGRATION / "translations").glob("*.json"))}
+"""By language."""
 DOCS = ROOT / "docs"
 PARTS = {Part.ESS: "ESS", Part.BATTERY: "Battery", Part.DCDC: "DC/DC converter"}
 
@@ -69,9 +72,9 @@ def english() -> str:
     return with_selectors(merged("translations/en.json", english_entities()))
 
 
-def german() -> str:
-    """Return `translations/de.json` with the lists."""
-    return with_selectors((INTEGRATION / "translations" / "de.json").read_text())
+def translated(language: str) -> str:
+    """Return the texts of a language that is translated by hand, with the lists."""
+    return with_selectors(TRANSLATIONS[language].read_text())
 
 
 def with_options(name: str) -> str:
@@ -203,7 +206,7 @@ def _alarm_rows() -> Iterator[str]:
     yield _row("Name", "First step", "Counts as", "Category", "German name", "Label", "Word and bit", "Key")
     yield _row(*["---"] * 8)
     texts = alarm_names()
-    german = json.loads((INTEGRATION / "translations" / "de.json").read_text())["selector"]["alarm"]["options"]
+    german = json.loads(TRANSLATIONS["de"].read_text())["selector"]["alarm"]["options"]
     for alarm in ALARMS:
         place = f"{alarm.word.channel.table_name}.{alarm.field.start}"
         category = alarm.bit.category.value
@@ -217,6 +220,19 @@ def _alarm_rows() -> Iterator[str]:
             place,
             f"`{alarm.key}`",
         )
+
+
+def _reason_rows() -> Iterator[str]:
+    yield _row("Shown", "Key", "Limiting factor", "Setpoint ended", "Command refused")
+    yield _row(*["---"] * 5)
+    content = json.loads(TRANSLATIONS["en"].read_text())
+    columns = [
+        content["entity"]["sensor"]["binding_limit"]["state"],
+        *(content["selector"][name]["options"] for name in ("end_reason", "refusal_reason")),
+    ]
+    rows = {(text, key) for texts in columns for key, text in texts.items()}
+    for text, key in sorted(rows):
+        yield _row(text, f"`{key}`", *("x" if texts.get(key) == text else "" for texts in columns))
 
 
 ENTITY_TABLES = {
@@ -248,19 +264,25 @@ def alarms_page() -> str:
     return with_tables(DOCS / "alarms.md", {"alarms": _alarm_rows})
 
 
+def control_page() -> str:
+    """Return the page about control with its table of reasons generated again."""
+    return with_tables(DOCS / "control.md", {"reasons": _reason_rows})
+
+
 def options_page() -> str:
     """Return the page about the options with its table generated again."""
     return with_tables(DOCS / "options.md", {"options": _option_rows})
 
 
-FILES = {
-    INTEGRATION / "translations" / "en.json": english,
-    INTEGRATION / "translations" / "de.json": german,
+FILES: Mapping[Path, Callable[[], str]] = {
+    TRANSLATIONS["en"]: english,
+    **{path: partial(translated, language) for language, path in TRANSLATIONS.items() if language != "en"},
     INTEGRATION / "icons.json": icon_file,
     INTEGRATION / "triggers.yaml": triggers,
     INTEGRATION / "conditions.yaml": conditions,
     DOCS / "alarms.md": alarms_page,
     DOCS / "entities.md": entities_page,
+    DOCS / "control.md": control_page,
     DOCS / "options.md": options_page,
 }
 

@@ -252,7 +252,7 @@ async def test_action_and_diagnostics(
 
 @pytest.mark.parametrize(
     ("language", "text"),
-    [("en", "BMS not ready"), ("de", "BMS nicht bereit"), ("fr", "BMS not ready")],
+    [("en", "BMS not ready"), ("de", "BMS nicht bereit"), ("is", "BMS not ready")],
 )
 async def test_one_text_everywhere(
     hass: HomeAssistant,

@@ -39,7 +39,7 @@ from custom_components.refu_ess.ess import Event as ControlEvent, EventKind
 from custom_components.refu_ess.trigger import TRIGGERS
 
 from .bits import GROUP_3_SILENT, HOT, INVERTER_FAULT, LEAKAGE, SMOKE
-from .generated import INTEGRATION, ROOT
+from .generated import INTEGRATION, ROOT, TRANSLATIONS
 from .helpers import poll, switch
 from .registers import ACTIVE_POWER, BATTERY_BLOCK, SOC
 
@@ -352,10 +352,7 @@ def test_described(name: str) -> None:
     assert described.keys() == built.keys()
     icons = json.loads((INTEGRATION / "icons.json").read_text())[name]
     assert icons.keys() == built.keys()
-    texts = {
-        language: json.loads((INTEGRATION / "translations" / f"{language}.json").read_text())
-        for language in ("en", "de")
-    }
+    texts = {language: json.loads(path.read_text()) for language, path in TRANSLATIONS.items()}
     for key, one in described.items():
         assert one["target"]["entity"]["integration"] == DOMAIN
         assert one["target"]["entity"]["domain"] in ("event", "sensor")

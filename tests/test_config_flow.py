@@ -30,7 +30,7 @@ from custom_components.refu_ess.const import DOMAIN
 from custom_components.refu_ess.ess import Doubt
 
 from .conftest import HOST, SERIAL_DATA, TCP_DATA
-from .generated import INTEGRATION
+from .generated import TRANSLATIONS
 from .helpers import choose, fields
 from .registers import ACTIVE_POWER, SOC, SYSTEM_STATE
 
@@ -220,10 +220,10 @@ async def test_doubts_are_in_the_language_of_home_assistant(
     assert placeholders(form)["system_state"] == state
 
 
-@pytest.mark.parametrize("language", ["de", "en"])
+@pytest.mark.parametrize("language", list(TRANSLATIONS))
 def test_every_doubt_has_a_text(language: str) -> None:
     """Each language names each doubt, and nothing that is none."""
-    content = json.loads((INTEGRATION / "translations" / f"{language}.json").read_text())
+    content = json.loads(TRANSLATIONS[language].read_text())
     assert set(content["selector"]["doubt"]["options"]) == {doubt.value for doubt in Doubt}
 
 

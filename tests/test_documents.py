@@ -101,6 +101,17 @@ def test_triggers_and_conditions_have_pages(kind: str) -> None:
     assert {page.stem for page in (DOCS / kind).glob("*.md")} == {name for name in names if not name.startswith(".")}
 
 
+def test_quoted_messages_exist() -> None:
+    """A message that troubleshooting quotes is one of the interface's."""
+    texts = (INTEGRATION / "translations" / "en.json").read_text().lower().replace('\\"', "")
+    cells = [
+        line.split("|")[1] for line in (DOCS / "troubleshooting.md").read_text().splitlines() if line.startswith("|")
+    ]
+    quotes = [quote for cell in cells for quote in re.findall(r'"([^"]+)"', cell)]
+    assert len(quotes) > 10
+    assert [quote for quote in quotes if quote.lower() not in texts] == []
+
+
 def test_every_picture_is_shown_and_small() -> None:
     """No picture is left over, and none is large."""
     pictures = set((DOCS / "images").glob("*.png"))

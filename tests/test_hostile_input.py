@@ -32,10 +32,10 @@ from custom_components.refu_ess.const import DOMAIN
 from custom_components.refu_ess.options import FORM
 
 from .conftest import HOST
-from .generated import INTEGRATION
+from .generated import TRANSLATIONS
 from .helpers import choose
 
-LANGUAGES = {path.stem: json.loads(path.read_text()) for path in sorted((INTEGRATION / "translations").glob("*.json"))}
+LANGUAGES = {language: json.loads(path.read_text()) for language, path in TRANSLATIONS.items()}
 EXAMPLES = int(os.environ.get("REFU_ESS_EXAMPLES", "40"))
 QUIET = settings(
     max_examples=EXAMPLES,

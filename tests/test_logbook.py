@@ -110,7 +110,7 @@ async def test_commands(
         freezer.tick(1.0)
         async_fire_time_changed(hass)
         await hass.async_block_till_done()
-    assert [(line["message"], line["user"]) for line in lines] == [("Setpoint ended: Time over", None)]
+    assert [(line["message"], line["user"]) for line in lines] == [("Setpoint ended: Duration over", None)]
     assert (COMMANDS, None) in changed
     lines.clear()
     with pytest.raises(Exception, match=r"no error"):

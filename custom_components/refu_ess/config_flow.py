@@ -329,12 +329,12 @@ class RefuEssOptionsFlow(OptionsFlowWithReload):
         stored = self.config_entry.options
         suggested: Mapping[str, Any] = options.sectioned(stored)
         errors: dict[str, str] = {}
-        placeholders: dict[str, str] = {}
+        placeholders = {"name": self.config_entry.title}
         if user_input is not None:
             answers = options.flat(user_input)
             if (wrong := next(options.refused(answers), None)) is None:
                 return self.async_create_entry(data={**stored, **options.accepted(answers)})
-            suggested, errors, placeholders = user_input, {"base": wrong.error}, wrong.placeholders
+            suggested, errors, placeholders = user_input, {"base": wrong.error}, placeholders | wrong.placeholders
         return self.async_show_form(
             step_id="init",
             data_schema=self.add_suggested_values_to_schema(options.form_schema(), suggested),

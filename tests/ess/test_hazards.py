@@ -1127,7 +1127,7 @@ async def test_h12_timeout_of_a_gateway_is_an_unanswered_write(bench: MakeBench,
     unit.input[ERROR_CODE] = 7
     made = await bench()
     unit.fail_write(ERROR_RESET, GatewayTargetError())
-    with pytest.raises(WriteFailedError, match="no_connection"):
+    with pytest.raises(WriteFailedError, match="unreachable"):
         await made.controller.async_begin_reset(forced=False)
     unit.holding[ERROR_RESET] = 1
     unit.fail_write(ERROR_RESET, ServerDeviceBusyError())

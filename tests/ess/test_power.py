@@ -223,6 +223,16 @@ def test_dead_band(watts: float, full: bool, expected: tuple[float, str]) -> Non
     assert total(ask(watts, **change)) == expected
 
 
+@pytest.mark.parametrize(
+    "asked", [Power((99.0,), (-99.0,)), Power((-6.0,), (0.0,)), Power((40.0, -40.0, 40.0), (0.0,) * 3)]
+)
+def test_less_than_a_step(asked: Power) -> None:
+    """A request that is too small for the registers has its own reason, lest zero looks unlimited."""
+    decision = decide(asked, GOOD, Settings(), running_for_s=LONG_AGO)
+    assert (decision.power.is_zero, decision.limit) == (True, Limit.BELOW_STEP)
+    assert decide(Power((100.0,), (0.0,)), GOOD, Settings(), running_for_s=LONG_AGO).limit is Limit.NONE
+
+
 def test_dead_band_takes_reactive_power_too() -> None:
     """Reactive power is zero where active power is forced to zero."""
     assert ask(3000, 10_000, allowed_charge_w=0).power.is_zero

@@ -303,7 +303,11 @@ async def play(sim: Simulator, commands: list[dict[str, Any]]) -> None:
 
 
 async def lively(sim: Simulator) -> None:
-    """Move power up and down within 60 kW, as over a day of a quarter of an hour, so that there is something to see."""
-    while True:
+    """Move power up and down within 60 kW, as over a day of a quarter of an hour, until the first write.
+
+    From then on power is what is commanded, so that the zero at the end of a setpoint is seen.
+    """
+    while not sim.write_log:
         sim.model.profile_w = round(60 * math.sin(sim.model.seconds / 900 * 2 * math.pi)) * 1000.0
         await asyncio.sleep(1)
+    sim.model.profile_w = 0.0

@@ -74,6 +74,8 @@ def decide(
     power, limit = _within_apparent(power, limit, settings)
     if _in_dead_band(power.total_active_w, reading, settings):
         return Decision(Power.zero(phases), Limit.DEAD_BAND)
+    if power.is_zero and limit is Limit.NONE:
+        return Decision(power, Limit.BELOW_STEP)
     return Decision(power, limit)
 
 

@@ -28,7 +28,7 @@ class Failure(StrEnum):
 
     WRITE_FAILED = "write_failed"
     """The device rejected the write."""
-    NO_CONNECTION = "no_connection"
+    NO_CONNECTION = "unreachable"
     NOT_RECORDED = "not_recorded"
     """The record on disk could not be written, so no power was sent."""
     RESET_NOT_TAKEN = "reset_not_taken"
