@@ -14,6 +14,7 @@ from modbus_connection.mock import MockModbusUnit
 
 from custom_components.refu_ess.ess import (
     ControlSettings,
+    Decision,
     End,
     EventKind,
     Failure,
@@ -161,6 +162,7 @@ async def test_release(bench: MakeBench, way: str) -> None:
     await made.poll(20)
     assert made.written == ZERO
     assert made.told(EventKind.LEASE_ENDED) == [{"reason": "released", "owner": "user"}]
+    assert made.controller.decision == Decision(Power.zero(1), Limit.NOTHING_ASKED)
     assert not made.busy()
 
 
@@ -466,6 +468,19 @@ async def test_power_that_does_not_follow(bench: MakeBench, unit: MockModbusUnit
     unit.input[ACTIVE_POWER] = 185
     await made.poll()
     assert made.limit() is Limit.NONE
+
+
+async def test_new_command_has_time_to_be_delivered(bench: MakeBench) -> None:
+    """The 15 s begin with it, and it is reported again if it does not follow either."""
+    made = await bench()
+    await made.power(20_000)
+    await made.poll(20)
+    assert len(made.told(EventKind.NOT_DELIVERED)) == 1
+    await made.power(10_000)
+    await made.poll(15)
+    assert made.limit() is Limit.NONE
+    await made.poll(5)
+    assert [event["sent"] for event in made.told(EventKind.NOT_DELIVERED)] == [20_000, 10_000]
 
 
 async def test_ramp_begins_when_the_start_is_seen(unit: MockModbusUnit, clock: Clock) -> None:

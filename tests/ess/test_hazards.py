@@ -31,6 +31,7 @@ from custom_components.refu_ess.ess import (
     WriteFailedError,
     lease,
 )
+from custom_components.refu_ess.ess.moment import Moment
 from custom_components.refu_ess.ess.record import OwedZero
 from custom_components.refu_ess.ess.setpoint import Envelope
 from tests.registers import (
@@ -171,6 +172,14 @@ async def test_h1_lease_without_cycles_has_lost_its_control(bench: MakeBench) ->
     assert made.holds(0)
 
 
+def test_h1_lease_needs_looking_after_before_anything_is_sent() -> None:
+    """It is settled only when it is over."""
+    wanted = lease.Lease(asked=Power.total(20_000, 0, 1), owner="user", ends=Moment(1000, 1000))
+    state = lease.take(lease.idle(1), wanted, lease.nothing(1), Moment(0, 0))
+    assert not state.attempts
+    assert not state.settled
+
+
 # H2: our own setpoint is ours until proven otherwise
 
 
@@ -237,6 +246,35 @@ async def test_h2_another_system_is_one_after_5_s(bench: MakeBench, unit: MockMo
     made.taken()
     await made.poll(20)
     assert made.written == []
+
+
+@pytest.mark.parametrize(
+    ("count", "seconds", "proven"),
+    [
+        pytest.param(3, 5, True, id="three over 5 s"),
+        pytest.param(2, 60, False, id="two"),
+        pytest.param(60, 4.9, False, id="many in less than 5 s"),
+    ],
+)
+def test_h2_proof_of_another_system(count: int, seconds: float, *, proven: bool) -> None:
+    """Three readings over 5 s: single ones may be torn or late."""
+    assert lease.Sightings(first=100, last=100 + seconds, count=count).proven is proven
+
+
+async def test_h2_another_system_is_reported_once_although_our_zero_does_not_arrive(
+    bench: MakeBench, unit: MockModbusUnit
+) -> None:
+    """The zero for what it does not write stays owed; that it was let go is no news."""
+    made = await bench()
+    await made.power(20_000, 5000)
+    write_every_second(made, unit, -50_000)
+    unit.fail_write(REACTIVE_SETPOINT, ModbusTimeoutError("late"))
+    await made.poll(30)
+    assert made.holds(-50_000, 5000)
+    assert len(made.told(EventKind.FOREIGN_WRITER)) == 1
+    unit.fail_write(REACTIVE_SETPOINT, None)
+    await made.poll(3)
+    assert made.holds(-50_000, 0)
 
 
 async def test_h2_another_system_is_noticed_by_an_automation_that_commands_every_second(
@@ -325,6 +363,26 @@ async def test_h2_power_that_a_debt_is_owed_for_stays_ours_under_a_new_lease(
     await made.poll(8)
     assert made.controller.lease.lease is not None
     assert made.told(EventKind.FOREIGN_WRITER) == []
+
+
+async def test_h2_power_of_an_earlier_run_stays_ours_under_a_new_lease(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """A device that goes on showing it is no other system."""
+    unit.holding[ACTIVE_SETPOINT] = word(-20_000)
+    unit.fail_write(ACTIVE_SETPOINT, ModbusTimeoutError("late"))
+    made = await bench(record=Record(zero=OWED))
+    unit.fail_write(ACTIVE_SETPOINT, None)
+    await made.power(5000)
+    write_every_second(made, unit, -20_000)
+    await made.poll(8)
+    assert made.controller.lease.lease is not None
+    assert made.told(EventKind.FOREIGN_WRITER) == []
+
+
+def test_h2_acknowledged_power_is_no_acknowledged_zero() -> None:
+    """Nor is nothing at all."""
+    power = Power.total(20_000, 0, 1)
+    assert not lease.idle(1).zero_acknowledged
+    assert not lease.acknowledged(lease.attempted(lease.idle(1), power, 1), power, 2).zero_acknowledged
 
 
 def test_h2_late_acknowledgement_of_power_is_none_of_the_zero() -> None:
@@ -453,6 +511,7 @@ async def test_h3_start_without_a_link_waits_for_it(bench: MakeBench, unit: Mock
     made = await bench(record=Record(zero=OWED))
     await made.poll(10)
     assert made.busy()
+    assert made.limit() is Limit.ZERO_OWED
     unit.fail_requests(None)
     await made.poll(3)
     assert made.written == ZERO
@@ -466,6 +525,21 @@ async def test_h3_late_setpoint_of_the_earlier_run_is_zeroed(bench: MakeBench, u
     await made.poll(3)
     assert made.holds(0)
     assert made.told(EventKind.ZERO_PAID) == [{"found": "ours"}]
+
+
+async def test_h3_setpoint_of_the_earlier_run_stays_ours_until_zero_arrives(
+    bench: MakeBench, unit: MockModbusUnit
+) -> None:
+    """However long the writes fail."""
+    unit.holding[ACTIVE_SETPOINT] = word(-20_000)
+    unit.fail_write(ACTIVE_SETPOINT, ModbusTimeoutError("late"))
+    made = await bench(record=Record(zero=OWED))
+    await made.poll(30)
+    assert made.limit() is Limit.ZERO_OWED
+    assert made.told(EventKind.FOREIGN_WRITER) == []
+    unit.fail_write(ACTIVE_SETPOINT, None)
+    await made.poll(2)
+    assert made.holds(0)
 
 
 async def test_h3_setpoint_of_another_system_is_left_alone_at_a_start(bench: MakeBench, unit: MockModbusUnit) -> None:

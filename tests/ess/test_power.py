@@ -363,9 +363,9 @@ def test_sum_beyond_every_number() -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_no_number(value: float) -> None:
     """A non-finite value is an error that names the power."""
-    with pytest.raises(ValueError, match="^power must be a finite number"):
+    with pytest.raises(ValueError, match="power must be a finite number"):
         ask(value)
-    with pytest.raises(ValueError, match="^power must be a finite number"):
+    with pytest.raises(ValueError, match="power must be a finite number"):
         ask(1000, value)
 
 
