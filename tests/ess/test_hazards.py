@@ -18,6 +18,7 @@ from modbus_connection import (
 from modbus_connection.mock import MockModbusUnit, WriteEvent
 
 from custom_components.refu_ess.ess import (
+    Decision,
     End,
     EventKind,
     Limit,
@@ -55,6 +56,7 @@ from tests.registers import (
 
 from .bench import ZERO, Bench, MakeBench
 from .clock import Clock
+from .good import GOOD
 
 START, STOP = (WORK_STATE, [1]), (WORK_STATE, [0])
 RESET = (ERROR_RESET, [1])
@@ -261,6 +263,46 @@ def test_h2_proof_of_another_system(count: int, seconds: float, *, proven: bool)
     assert lease.Sightings(first=100, last=100 + seconds, count=count).proven is proven
 
 
+def test_h2_reading_counts_once_however_often_it_is_judged() -> None:
+    """A cycle without a new poll sees nothing new."""
+    wanted = lease.Lease(asked=Power.total(20_000, 0, 1), owner="user", ends=Moment(1000, 1000))
+    decision = Decision(wanted.asked, Limit.NONE)
+    state = lease.take(lease.idle(1), wanted, decision, Moment(0, 0))
+    foreign = replace(GOOD, reachable=True, held=Power.total(-50_000, 0, 1))
+    for asked_at in (1, 1, 6, 6):
+        reading = replace(foreign, held_asked_at=asked_at)
+        state, _ = lease.tick(state, reading, decision, Moment(asked_at, asked_at))
+    assert state.sightings == lease.Sightings(first=1, last=6, count=2)
+
+
+async def test_h2_end_of_a_lease_begins_the_watch_for_another_system_again(
+    bench: MakeBench, unit: MockModbusUnit
+) -> None:
+    """The zero has the same time to be shown as power has."""
+    made = await bench()
+    await made.power(20_000, duration_s=5)
+    write_every_second(made, unit, -50_000)
+    await made.poll(8)
+    assert made.controller.lease.last_end is End.EXPIRED
+    assert made.told(EventKind.FOREIGN_WRITER) == []
+    await made.poll(5)
+    assert len(made.told(EventKind.FOREIGN_WRITER)) == 1
+
+
+async def test_h2_another_system_is_no_news_once_zero_is_paid(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """It may do what it likes with a device that we have released."""
+    made = await bench()
+    await made.power(20_000)
+    await made.controller.async_release()
+    await made.poll()
+    assert made.controller.lease.debt is None
+    made.taken()
+    write_every_second(made, unit, -50_000)
+    await made.poll(20)
+    assert made.written == []
+    assert made.told(EventKind.FOREIGN_WRITER) == []
+
+
 async def test_h2_another_system_is_reported_once_although_our_zero_does_not_arrive(
     bench: MakeBench, unit: MockModbusUnit
 ) -> None:
@@ -331,6 +373,20 @@ async def test_h2_release_is_one_zero_and_no_fight(bench: MakeBench, unit: MockM
     assert not made.busy()
 
 
+async def test_h2_setpoint_that_a_user_released_is_zeroed_whoever_set_it(
+    bench: MakeBench, unit: MockModbusUnit
+) -> None:
+    """A device that goes on showing it for a while is no proof of another system that is writing."""
+    unit.holding[ACTIVE_SETPOINT] = word(30_000)
+    made = await bench()
+    show_late(made, unit, 8)
+    await made.controller.async_release()
+    await made.poll(20)
+    assert unit.holding[ACTIVE_SETPOINT]() == 0  # type: ignore[operator]
+    assert made.told(EventKind.FOREIGN_WRITER) == []
+    assert not made.busy()
+
+
 async def test_h2_setpoint_of_another_system_after_the_zero_is_left_alone(
     bench: MakeBench, unit: MockModbusUnit
 ) -> None:
@@ -362,6 +418,7 @@ async def test_h2_power_that_a_debt_is_owed_for_stays_ours_under_a_new_lease(
     unit.on_write(lambda _: unit.holding.update({ACTIVE_SETPOINT: word(-20_000)}))  # which ignores the new one
     await made.poll(8)
     assert made.controller.lease.lease is not None
+    assert made.limit() is Limit.NONE
     assert made.told(EventKind.FOREIGN_WRITER) == []
 
 
@@ -383,6 +440,14 @@ def test_h2_acknowledged_power_is_no_acknowledged_zero() -> None:
     power = Power.total(20_000, 0, 1)
     assert not lease.idle(1).zero_acknowledged
     assert not lease.acknowledged(lease.attempted(lease.idle(1), power, 1), power, 2).zero_acknowledged
+
+
+def test_h2_setpoint_that_is_sent_again_is_one_attempt() -> None:
+    """It lasts from the first time to the last, and waits for its acknowledgement again."""
+    power = Power.total(20_000, 0, 1)
+    state = lease.acknowledged(lease.attempted(lease.idle(1), power, 1), power, 2)
+    state = lease.attempted(state, power, 3)
+    assert state.attempts == (lease.Attempt(power=power, first=1, last=3),)
 
 
 def test_h2_late_acknowledgement_of_power_is_none_of_the_zero() -> None:
@@ -426,6 +491,18 @@ async def test_h2_late_setpoint_after_the_zero_is_zeroed(bench: MakeBench, unit:
     unit.holding[ACTIVE_SETPOINT] = word(20_000)
     await made.poll(2)
     assert made.holds(0)
+
+
+async def test_h2_late_setpoint_after_a_second_release_is_zeroed_too(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """Each release is watched for as long."""
+    made = await bench()
+    await made.power(20_000)
+    for _ in range(2):
+        await made.controller.async_release()
+        await made.poll(2)
+        unit.holding[ACTIVE_SETPOINT] = word(20_000)
+        await made.poll(2)
+        assert made.holds(0)
 
 
 # H3: the zero is a debt
@@ -1071,6 +1148,18 @@ async def test_h9_unknown_debt_is_compared_and_reported(
     await made.poll(12)
     assert made.written == []
     assert len(made.told(told)) == 1
+    assert made.store.record == Record()
+
+
+async def test_h9_user_may_release_while_an_unknown_debt_is_open(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """Before the setpoints could be compared."""
+    unit.holding[ACTIVE_SETPOINT] = word(20_000)
+    unit.fail_requests(ModbusConnectionError("gone"))
+    made = await bench(record=Record(unknown_zero=True))
+    unit.fail_requests(None)
+    await made.controller.async_release()
+    assert made.holds(0)
+    await made.poll()
     assert made.store.record == Record()
 
 
