@@ -263,16 +263,54 @@ def test_h2_proof_of_another_system(count: int, seconds: float, *, proven: bool)
     assert lease.Sightings(first=100, last=100 + seconds, count=count).proven is proven
 
 
+def under_a_lease() -> lease.State:
+    """A lease on 20 kW since 0 s."""
+    wanted = lease.Lease(asked=Power.total(20_000, 0, 1), owner="user", ends=Moment(1000, 1000))
+    state = lease.take(lease.idle(1), wanted, Decision(wanted.asked, Limit.NONE), Moment(0, 0))
+    return lease.attempted(state, wanted.asked, 0)
+
+
+def see(state: lease.State, watts: float, at: float) -> lease.State:
+    """Go on with a setpoint that was read then."""
+    reading = replace(GOOD, reachable=True, held=Power.total(watts, 0, 1), held_asked_at=at)
+    decision = None if state.lease is None else state.decision
+    state, _ = lease.tick(replace(state, ticked_at=Moment(at, at)), reading, decision, Moment(at, at))
+    return state
+
+
 def test_h2_reading_counts_once_however_often_it_is_judged() -> None:
     """A cycle without a new poll sees nothing new."""
-    wanted = lease.Lease(asked=Power.total(20_000, 0, 1), owner="user", ends=Moment(1000, 1000))
-    decision = Decision(wanted.asked, Limit.NONE)
-    state = lease.take(lease.idle(1), wanted, decision, Moment(0, 0))
-    foreign = replace(GOOD, reachable=True, held=Power.total(-50_000, 0, 1))
-    for asked_at in (1, 1, 6, 6):
-        reading = replace(foreign, held_asked_at=asked_at)
-        state, _ = lease.tick(state, reading, decision, Moment(asked_at, asked_at))
+    state = under_a_lease()
+    for at in (1, 1, 6, 6):
+        state = see(state, -50_000, at)
     assert state.sightings == lease.Sightings(first=1, last=6, count=2)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "last_end"),
+    [pytest.param(10, End.FOREIGN_WRITER, id="10 s"), pytest.param(10.1, None, id="more than 10 s")],
+)
+def test_h2_sightings_that_lie_apart_are_no_proof(seconds: float, last_end: End | None) -> None:
+    """Another system that writes does so more often."""
+    state = under_a_lease()
+    for count in range(3):
+        state = see(state, -50_000, 1 + count * seconds)
+    assert state.last_end is last_end
+
+
+def test_h2_sightings_between_our_own_values_are_proof() -> None:
+    """Two systems that write in turn show each other's values in turn."""
+    state = under_a_lease()
+    for at in range(1, 6, 2):
+        state = see(see(state, -50_000, at), 20_000, at + 1)
+    assert state.last_end is None
+    assert see(state, -50_000, 7).last_end is End.FOREIGN_WRITER
+
+
+def test_h2_sightings_before_a_lease_count_for_nothing() -> None:
+    """Without one there is nothing to fight about."""
+    state = see(replace(lease.idle(1), sightings=lease.Sightings(first=1, last=6, count=9)), -50_000, 7)
+    assert state.sightings is None
 
 
 async def test_h2_end_of_a_lease_begins_the_watch_for_another_system_again(
@@ -448,6 +486,28 @@ def test_h2_setpoint_that_is_sent_again_is_one_attempt() -> None:
     state = lease.acknowledged(lease.attempted(lease.idle(1), power, 1), power, 2)
     state = lease.attempted(state, power, 3)
     assert state.attempts == (lease.Attempt(power=power, first=1, last=3),)
+
+
+@pytest.mark.parametrize(
+    ("earlier", "kept"),
+    [
+        pytest.param([(20_000, 1, None), (10_000, 2, None)], [20_000, 10_000, 5000], id="none acknowledged"),
+        pytest.param([(20_000, 1, 1), (10_000, 2, None)], [20_000, 10_000, 5000], id="first acknowledged"),
+        pytest.param([(20_000, 1, 1), (10_000, 2, 2)], [10_000, 5000], id="both acknowledged"),
+        pytest.param([(20_000, 90.1, 90.1), (10_000, 91, 91)], [20_000, 10_000, 5000], id="less than 10 s old"),
+        pytest.param([(20_000, 90, 90), (10_000, 91, 91)], [10_000, 5000], id="10 s old"),
+    ],
+)
+def test_h2_attempts_that_the_device_may_still_show_stay_ours(
+    earlier: list[tuple[float, float, float | None]], kept: list[float]
+) -> None:
+    """That are the last one that was acknowledged, all after it, and all of the last 10 s."""
+    attempts = tuple(
+        lease.Attempt(power=Power.total(watts, 0, 1), first=at, last=at, acknowledged_at=acknowledged_at)
+        for watts, at, acknowledged_at in earlier
+    )
+    state = lease.attempted(replace(lease.idle(1), attempts=attempts), Power.total(5000, 0, 1), 100)
+    assert [one.power.total_active_w for one in state.attempts] == kept
 
 
 def test_h2_late_acknowledgement_of_power_is_none_of_the_zero() -> None:

@@ -302,8 +302,7 @@ def _judge(state: State, reading: Reading) -> tuple[State, tuple[Action, ...]]:
     if state.let_go or (state.debt is not None and not state.debt.known):
         return state, ()
     if state.ours().covers(reading.held):
-        apart = state.sightings is not None and reading.held_asked_at - state.sightings.last > SIGHTINGS_APART_S
-        return (replace(state, sightings=None) if apart else state), ()
+        return state, ()
     sightings = state.sightings
     if sightings is None or reading.held_asked_at - sightings.last > SIGHTINGS_APART_S:
         sightings = Sightings(first=reading.held_asked_at, last=reading.held_asked_at)
