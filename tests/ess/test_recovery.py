@@ -215,6 +215,39 @@ def test_start_without_effect_is_reported_and_not_repeated() -> None:
     assert story.live(STANDBY, 400) == [Action.WRITE_START, Action.REPORT_NO_EFFECT]
 
 
+def test_start_without_effect_is_reported_although_it_was_out_of_sight_meanwhile() -> None:
+    """Blindness is no effect."""
+    story = faulty()
+    story.live(INIT)
+    story.live(STANDBY)
+    assert story.live(BLIND, 5) == []
+    assert story.live(STANDBY, 400) == [Action.REPORT_NO_EFFECT]
+
+
+def test_start_without_effect_is_not_repeated_after_another_fault() -> None:
+    """The system has not run since."""
+    story = faulty()
+    story.live(INIT)
+    assert story.live(STANDBY, 61) == [Action.WRITE_START, Action.REPORT_NO_EFFECT]
+    assert story.live(FAULT, 5) == MET_FAULT
+    assert story.live(STANDBY, 20) == []
+
+
+def test_start_is_written_only_in_standby() -> None:
+    """Whatever else permits it."""
+    story = faulty()
+    assert story.live(replace(INIT, may_start=True), 5) == []
+
+
+def test_smoke_while_standby_is_awaited_ends_the_intent_to_start() -> None:
+    """Also if it comes with the Standby itself."""
+    for watched in (INIT, STANDBY):
+        story = faulty()
+        story.live(INIT)
+        assert story.live(replace(watched, smoke=True)) == []
+        assert story.live(STANDBY, 20) == []
+
+
 @pytest.mark.parametrize("step", Step)
 def test_smoke_at_any_step_needs_a_user(step: Step) -> None:
     """One reading with smoke, gone again, ends resetting and starting."""
