@@ -1,6 +1,7 @@
 """The power sent: every rule, and the properties that hold for any request and reading."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from custom_components.refu_ess.ess.enums import BatteryMode, BatteryState, Oper
 from custom_components.refu_ess.ess.limit import Limit
 from custom_components.refu_ess.ess.power import Decision, Settings, decide
 from custom_components.refu_ess.ess.reading import Reading
-from custom_components.refu_ess.ess.setpoint import Power
+from custom_components.refu_ess.ess.setpoint import Envelope, Power
 from custom_components.refu_ess.ess.soc_protection import UNBOUNDED, SocBounds
 
 from .good import GOOD
@@ -352,6 +353,56 @@ def test_power_has_one_value_or_three(active: tuple[float, ...], reactive: tuple
     """Setpoints are of all phases together or of three, and the same for both kinds."""
     with pytest.raises(ValueError, match="1 value"):
         Power(active, reactive)
+
+
+@pytest.mark.parametrize(
+    "compare",
+    [
+        pytest.param(lambda one: one.widened(Power.zero(3)), id="widened"),
+        pytest.param(lambda one: one.union(Envelope.zero(3)), id="union"),
+        pytest.param(lambda one: one.contains(Power.zero(3)), id="contains"),
+        pytest.param(lambda one: one.covers(Power.zero(3)), id="covers"),
+        pytest.param(lambda one: one.lingers(Power.zero(3)), id="lingers"),
+    ],
+)
+def test_totals_and_phases_are_never_compared(compare: Callable[[Envelope], object]) -> None:
+    """They are other registers, whose values say nothing about these."""
+    with pytest.raises(ValueError, match="argument 2"):
+        compare(Envelope.zero(1))
+
+
+@pytest.mark.parametrize(
+    ("watts", "contained", "covered"),
+    [
+        pytest.param(0, True, True, id="zero"),
+        pytest.param(20_000, True, True, id="upper end"),
+        pytest.param(20_100, False, True, id="a step beyond it"),
+        pytest.param(20_101, False, False, id="more than a step beyond it"),
+        pytest.param(-10_000, True, True, id="lower end"),
+        pytest.param(-10_100, False, True, id="a step below it"),
+        pytest.param(-10_101, False, False, id="more than a step below it"),
+    ],
+)
+def test_range_of_setpoints(watts: float, *, contained: bool, covered: bool) -> None:
+    """What was sent lies in it exactly; what reads back may be rounded up by one step."""
+    ours = Envelope.zero(1).widened(Power.total(20_000, 0, 1)).widened(Power.total(-10_000, 0, 1))
+    power = Power.total(watts, 0, 1)
+    assert (ours.contains(power), ours.covers(power)) == (contained, covered)
+    assert ours.lingers(power) is (covered and watts != 0)
+
+
+@pytest.mark.parametrize("var", [-100, 100])
+def test_range_of_nothing_is_zero_alone(var: float) -> None:
+    """A setpoint that was never sent other than zero is not rounded either."""
+    assert not Envelope.zero(1).covers(Power.total(0, var, 1))
+
+
+def test_range_of_one_setpoint_says_nothing_about_the_others() -> None:
+    """Another system's active power beside our reactive power: some of it lingers, not all of it is ours."""
+    ours, held = Envelope.zero(1).widened(Power.total(0, 5000, 1)), Power.total(-50_000, 5000, 1)
+    assert not ours.covers(held)
+    assert ours.lingers(held)
+    assert not ours.lingers(Power.total(-50_000, 0, 1))
 
 
 def test_sum_beyond_every_number() -> None:
