@@ -196,6 +196,22 @@ def test_reading_from_before_the_start_does_not_prove_the_owed_zero() -> None:
     assert course.written == [0]
 
 
+def test_reading_from_before_the_write_does_not_prove_the_owed_zero() -> None:
+    """It has to be asked for after the last one."""
+    course = Course(error_reset.restore(Resets(), BEGAN, owed=True))
+    course.cycle(read(ErrorReset.ON, 1), 1)
+    course.cycle(read(ErrorReset.OFF, 0.5), 2)
+    assert course.state.owed
+
+
+def test_lost_link_does_not_prove_the_owed_zero() -> None:
+    """A register that cannot be read because nothing answers says nothing."""
+    course = Course(error_reset.restore(Resets(), BEGAN, owed=True))
+    course.cycle(read(ErrorReset.ON, 1), 1)
+    course.cycle(replace(read(None, 2, readable=False), reachable=False), 2, answered=False)
+    assert course.state.owed
+
+
 def test_owed_zero_is_written() -> None:
     """A 1 that a crash left goes back to 0."""
     course = Course(error_reset.restore(ResetHistory(), BEGAN, owed=True))
