@@ -404,6 +404,15 @@ async def test_setpoints_that_cannot_be_read(bench: Bench, unit: MockModbusUnit)
     assert (last.outcome, last.tries, last.held_before, last.held_after) == (Outcome.ZERO_WRITTEN, 1, None, None)
 
 
+async def test_unanswered_reading_ends_the_connection(bench: Bench, unit: MockModbusUnit) -> None:
+    """Before anything else is asked: a late answer must not be taken for that to the next request."""
+    unit.fail_read(ACTIVE_SETPOINT, ModbusTimeoutError())
+    with patch.object(unit, "disconnect", AsyncMock(side_effect=lambda: bench.said.append(b"disconnected"))):
+        unit.on_write(lambda _: bench.said.append(b"write"))
+        assert await bench.run() == EXIT_DONE
+    assert [line for line in bench.said if not line.endswith(b"\n")] == [b"disconnected", b"write", b"write"]
+
+
 async def test_zero_that_is_neither_acknowledged_nor_read_is_not_written(bench: Bench, unit: MockModbusUnit) -> None:
     """Nobody knows where the setpoint stands."""
     unit.fail_read(ACTIVE_SETPOINT, IllegalDataAddressError())
@@ -441,6 +450,7 @@ async def test_write_that_fails(bench: Bench, unit: MockModbusUnit) -> None:
     assert last.outcome is Outcome.NOT_WRITTEN
     assert last.tries > 2
     assert last.seconds >= QUICK.give_up
+    assert last.held_before == {"set_active_power": -20_000, "set_reactive_power": -20_000}
     assert last.held_after == {"set_active_power": -20_000, "set_reactive_power": 0}
     assert {write.address for write in bench.writes} == {REACTIVE_SETPOINT}
 
