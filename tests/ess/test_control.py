@@ -1,6 +1,8 @@
 """The controller: leases, their ends, and everything that is written, over a device in memory."""
 
+import asyncio
 import math
+from collections.abc import Awaitable, Callable
 
 import pytest
 from modbus_connection import (
@@ -31,6 +33,8 @@ from custom_components.refu_ess.ess import (
     WriteFailedError,
 )
 from custom_components.refu_ess.ess.reading import Reading, observe
+from custom_components.refu_ess.ess.record import OwedZero
+from custom_components.refu_ess.ess.setpoint import Envelope
 from custom_components.refu_ess.ess.soc_protection import SocState
 from tests.registers import (
     ACTIVE_POWER,
@@ -185,7 +189,15 @@ async def test_duration(bench: MakeBench) -> None:
     assert made.holds(0)
 
 
-@pytest.mark.parametrize("duration_s", [math.nan, 0, -1])
+async def test_shortest_duration(bench: MakeBench) -> None:
+    """One second is one."""
+    made = await bench()
+    await made.power(20_000, duration_s=1)
+    await made.poll()
+    assert made.controller.lease.last_end is End.EXPIRED
+
+
+@pytest.mark.parametrize("duration_s", [math.nan, 0, -1, 0.99])
 async def test_duration_that_is_no_time(bench: MakeBench, duration_s: float) -> None:
     """Such a lease could never end, or has ended already."""
     made = await bench()
@@ -317,12 +329,12 @@ async def test_command_without_a_link_is_refused(bench: MakeBench, unit: MockMod
 async def test_one_part_changes_and_the_end_stays(bench: MakeBench) -> None:
     """Without a duration of its own a change keeps that of the lease."""
     made = await bench()
-    await made.power(20_000, duration_s=600)
+    await made.power(20_000, duration_s=600, owner="automation")
     assert made.controller.lease.lease is not None
     ends = made.controller.lease.lease.ends
     await made.poll(5)
     await made.change(var=3000)
-    assert made.controller.lease.lease.ends == ends
+    assert (made.controller.lease.lease.ends, made.controller.lease.lease.owner) == (ends, "user")
     assert made.holds(20_000, 3000)
     await made.change(watts=0)
     assert made.holds(0, 3000)
@@ -389,6 +401,27 @@ async def test_lost_write_ends_no_lease_unless_a_user_waits_for_it(bench: MakeBe
     await made.poll(2)
     assert made.holds(0)
     assert made.controller.lease.debt is None
+
+
+async def test_command_that_fails_halfway_takes_back_at_once_what_it_has_sent(
+    bench: MakeBench, unit: MockModbusUnit
+) -> None:
+    """Active power was written, reactive power is rejected."""
+    made = await bench()
+    unit.fail_write(REACTIVE_SETPOINT, ServerDeviceFailureError())
+    with pytest.raises(WriteFailedError):
+        await made.power(20_000, 5000)
+    assert made.written == [(ACTIVE_SETPOINT, [200]), (ACTIVE_SETPOINT, [0])]
+    assert made.told(EventKind.LEASE_ENDED) == [{"reason": "write_failed", "owner": "user"}]
+
+
+async def test_setpoint_reads_back_at_once(bench: MakeBench) -> None:
+    """A command does not wait for the next poll to show."""
+    made = await bench()
+    await made.power(20_000)
+    assert made.controller.held == Power.total(20_000, 0, 1)
+    await made.controller.async_release()
+    assert made.controller.held == Power.zero(1)
 
 
 async def test_rejected_write_ends_the_lease(bench: MakeBench, unit: MockModbusUnit) -> None:
@@ -550,6 +583,59 @@ async def test_read_only_refuses_every_command(bench: MakeBench) -> None:
     assert not made.busy()
 
 
+COMMANDS = [
+    pytest.param(lambda made: made.power(20_000), id="power"),
+    pytest.param(lambda made: made.change(var=100), id="change"),
+    pytest.param(lambda made: made.controller.async_release(), id="release"),
+    pytest.param(lambda made: made.controller.async_set_work_state(WorkState.STOP), id="stop"),
+    pytest.param(lambda made: made.controller.async_set_operation_mode(OperationMode.PQ_SET_POINT), id="mode"),
+    pytest.param(lambda made: made.controller.async_begin_reset(forced=True), id="reset"),
+    pytest.param(lambda made: made.controller.async_switch_recovery(on=True), id="recovery"),
+]
+type Command = Callable[[Bench], Awaitable[object]]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_commands_wait_for_their_turn(bench: MakeBench, unit: MockModbusUnit, command: Command) -> None:
+    """No write of one is overtaken by another's, or by the cycle's."""
+    unit.input[ERROR_CODE] = 7
+    made = await bench()
+    async with made.controller._lock:
+        turn = asyncio.ensure_future(command(made))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert made.written == []
+        assert not turn.done()
+    await turn
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_no_command_is_taken_after_the_way_out(bench: MakeBench, unit: MockModbusUnit, command: Command) -> None:
+    """Nobody would look after it."""
+    unit.input[ERROR_CODE] = 7
+    made = await bench()
+    await made.shut_down()
+    with pytest.raises(RefusedError, match=Refusal.SHUTTING_DOWN):
+        await command(made)
+    assert made.written == []
+
+
+async def test_nothing_is_looked_after_by_those_that_may_not_write(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """Read-only control polls no faster for a zero that it cannot write, and neither does one that has stopped."""
+    owed = Record(zero=OwedZero(ours=Envelope((-20_000.0, 0.0), (0.0, 0.0)), owner="user", taken_at=0))
+    unit.holding[ACTIVE_SETPOINT] = word(-20_000)
+    made = await bench(read_only=True, record=owed)
+    assert made.controller.lease.debt is not None
+    assert not made.busy()
+    assert made.controller.blocks_to_read == {}
+    made = await bench()
+    await made.power(20_000)
+    unit.fail_requests(ModbusConnectionError("gone"))
+    await made.shut_down()
+    assert made.controller.lease.debt is not None
+    assert not made.busy()
+
+
 async def test_start_only_from_standby(bench: MakeBench, unit: MockModbusUnit) -> None:
     """START is refused in every other state."""
     made = await bench()
@@ -578,6 +664,14 @@ async def test_unlabelled_fault_bit_refuses_start(bench: MakeBench, unit: MockMo
     await made.poll()
     with pytest.raises(RefusedError, match=Refusal.FAULT):
         await made.controller.async_set_work_state(WorkState.START)
+
+
+async def test_operation_mode_without_a_lease_writes_nothing_else(bench: MakeBench) -> None:
+    """And it shows at once."""
+    made = await bench()
+    await made.controller.async_set_operation_mode(OperationMode.IAC_COS_PHI_SET_POINT)
+    assert made.written == [(OPERATION_MODE, [1])]
+    assert made.device.operation_mode is OperationMode.IAC_COS_PHI_SET_POINT
 
 
 async def test_another_operation_mode_ends_the_lease_first(bench: MakeBench) -> None:

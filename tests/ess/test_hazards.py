@@ -871,6 +871,16 @@ async def test_h4_smoke_is_latched_over_a_restart(bench: MakeBench, unit: MockMo
     assert not made.store.record.smoke
 
 
+async def test_h4_error_reset_of_a_user_takes_back_the_latch_of_smoke(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """A user has looked."""
+    made = await bench(record=Record(smoke=True))
+    unit.input[ERROR_CODE] = 7
+    await made.poll()
+    await made.controller.async_begin_reset(forced=True)
+    await made.poll()
+    assert not made.store.record.smoke
+
+
 async def test_h4_start_is_written_once_where_the_register_cannot_be_read(
     bench: MakeBench, unit: MockModbusUnit
 ) -> None:
@@ -1007,6 +1017,18 @@ async def test_h6_change_without_a_lease_leaves_another_system_alone(
     with pytest.raises(RefusedError, match=Refusal.FOREIGN_SETPOINT):
         await made.change(var=var)
     assert made.written == []
+
+
+async def test_h6_change_under_a_lease_is_not_refused_for_a_foreign_value(
+    bench: MakeBench, unit: MockModbusUnit
+) -> None:
+    """Once is no other system at work, and the setpoint is ours."""
+    made = await bench()
+    await made.power(20_000)
+    unit.holding[ACTIVE_SETPOINT] = word(-50_000)
+    await made.device.async_read(("total_setpoints",))
+    await made.change(watts=10_000)
+    assert made.holds(10_000)
 
 
 async def test_h6_change_to_zero_without_anything_is_a_release(bench: MakeBench) -> None:
