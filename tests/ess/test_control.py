@@ -122,6 +122,37 @@ async def test_control_rests_while_nothing_changes(
     assert await looked(5) >= 5
 
 
+async def test_system_that_was_out_of_sight_is_looked_at_again(bench: MakeBench) -> None:
+    """Also if it reads as before: control had lost sight of it, and power is permitted only to a system seen running."""
+    made = await bench()
+    await made.poll(5)
+    made.clock.now += 60
+    for _ in range(3):
+        await made.controller.async_cycle()
+    await made.poll()
+    await made.power(20_000)
+    assert made.holds(20_000)
+
+
+async def test_register_of_the_error_reset_is_read_every_second_while_it_matters(
+    bench: MakeBench, unit: MockModbusUnit
+) -> None:
+    """During a reset, and while the recovery is at work; the setpoints that are in use always are."""
+    made = await bench()
+    unit.input[ERROR_CODE] = 7
+    await made.poll()
+    assert made.controller.blocks_to_read == {}
+    await made.controller.async_begin_reset(forced=True)
+    assert made.controller.blocks_to_read == {"total_setpoints": 0, "phase_setpoints": 10, "commands": 0}
+    await made.poll(5)
+    assert made.controller.blocks_to_read == {}
+    await made.controller.async_switch_recovery(on=True)
+    await made.poll()
+    unit.input[SYSTEM_STATE] = FAULT
+    await made.poll()
+    assert made.controller.blocks_to_read == {"total_setpoints": 0, "phase_setpoints": 10, "commands": 0}
+
+
 async def test_setpoint_is_sent_at_once_and_every_second(bench: MakeBench) -> None:
     """Charging at 20 kW writes 0xFF38 to 0x203; reactive power sent as zero that reads zero is not repeated."""
     made = await bench()
@@ -625,6 +656,8 @@ async def test_nothing_is_looked_after_by_those_that_may_not_write(bench: MakeBe
     owed = Record(zero=OwedZero(ours=Envelope((-20_000.0, 0.0), (0.0, 0.0)), owner="user", taken_at=0))
     unit.holding[ACTIVE_SETPOINT] = word(-20_000)
     made = await bench(read_only=True, record=owed)
+    await made.poll(20)
+    assert made.written == []
     assert made.controller.lease.debt is not None
     assert not made.busy()
     assert made.controller.blocks_to_read == {}

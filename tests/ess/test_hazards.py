@@ -1441,10 +1441,31 @@ async def test_guard_is_started_before_power_and_ended_when_zero_is_paid(bench: 
     made.unit.on_write(lambda _: guard.log.append("write"))
     await made.power(20_000)
     assert guard.log == ["start", "write"]
-    guard.log.clear()
-    await made.controller.async_release()
+    await made.poll(3)
+    assert "paid" not in guard.log
+    made.unit.fail_write(ACTIVE_SETPOINT, ModbusTimeoutError("late"))
+    with pytest.raises(WriteFailedError):
+        await made.controller.async_release()
+    await made.poll(3)
+    assert "paid" not in guard.log
+    made.unit.fail_write(ACTIVE_SETPOINT, None)
     await made.poll(2)
     assert "paid" in guard.log
+
+
+async def test_guard_hears_of_us_before_and_after_what_may_take_time(bench: MakeBench) -> None:
+    """In every cycle, and at every step of the way out."""
+    guard = FakeGuard()
+    made = await bench(guard=guard)
+    await made.power(20_000)
+    guard.beat = lambda: guard.log.append("beat")  # type: ignore[method-assign]
+    made.unit.on_write(lambda _: guard.log.append("write"))
+    guard.log.clear()
+    await made.poll()
+    assert guard.log == ["beat", "start", "write", "beat"]
+    guard.log.clear()
+    await made.shut_down()
+    assert "beat" in guard.log
 
 
 async def test_guard_that_cannot_be_started_is_reported_once(bench: MakeBench) -> None:
