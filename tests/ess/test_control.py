@@ -218,6 +218,8 @@ async def test_duration(bench: MakeBench) -> None:
     await made.poll()
     assert made.controller.lease.last_end is End.EXPIRED
     assert made.holds(0)
+    await made.poll(20)
+    assert made.controller.lease.last_end is End.EXPIRED, "it shows until the next one"
 
 
 async def test_shortest_duration(bench: MakeBench) -> None:
@@ -557,6 +559,26 @@ async def test_ramp_begins_when_the_start_is_seen(unit: MockModbusUnit, clock: C
     await made.poll(33)
     sent = [words[0] for address, words in made.written if address == ACTIVE_SETPOINT]
     assert sent == [0] * 31 + [10, 20, 30]
+
+
+@pytest.mark.parametrize("way", ["start", "sight"])
+async def test_ramp_begins_again_after_each(bench: MakeBench, unit: MockModbusUnit, way: str) -> None:
+    """Start of the system, and loss of sight: nobody knows what it did meanwhile."""
+    made = await bench(settings=ControlSettings())
+    await made.poll(60)
+    if way == "start":
+        unit.input[SYSTEM_STATE] = STANDBY
+        await made.poll()
+        unit.input[SYSTEM_STATE] = RUNNING
+    else:
+        unit.fail_requests(ModbusTimeoutError("late"))
+        await made.poll(10)
+        unit.fail_requests(None)
+    await made.poll()
+    await made.power(5000)
+    assert made.limit() is Limit.RAMP
+    await made.poll(40)
+    assert made.holds(5000)
 
 
 async def test_dry_run_and_command_agree(bench: MakeBench) -> None:

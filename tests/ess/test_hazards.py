@@ -245,6 +245,7 @@ async def test_h2_another_system_is_one_after_5_s(bench: MakeBench, unit: MockMo
     await made.poll(2)
     assert made.controller.lease.last_end is End.FOREIGN_WRITER
     assert made.told(EventKind.FOREIGN_WRITER) == [{"held": -50_000, "sent": 20_000}]
+    assert made.told(EventKind.LEASE_ENDED) == [{"reason": "foreign_writer", "owner": "user"}]
     made.taken()
     await made.poll(20)
     assert made.written == []
