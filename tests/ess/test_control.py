@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 from modbus_connection import (
@@ -31,7 +32,9 @@ from custom_components.refu_ess.ess import (
     SocSettings,
     WorkState,
     WriteFailedError,
+    lease,
 )
+from custom_components.refu_ess.ess.moment import Moment
 from custom_components.refu_ess.ess.reading import Reading, observe
 from custom_components.refu_ess.ess.record import OwedZero
 from custom_components.refu_ess.ess.setpoint import Envelope
@@ -71,6 +74,7 @@ from tests.registers import (
 
 from .bench import ZERO, Bench, MakeBench
 from .clock import Clock
+from .good import GOOD
 
 # A lease
 
@@ -534,6 +538,60 @@ async def test_power_that_does_not_follow(bench: MakeBench, unit: MockModbusUnit
     unit.input[ACTIVE_POWER] = 185
     await made.poll()
     assert made.limit() is Limit.NONE
+
+
+def sent(watts: float, at: float) -> lease.State:
+    """A lease on this power, that was sent then."""
+    asked, now = Power.total(watts, 0, 1), Moment(at, at)
+    wanted = lease.Lease(asked=asked, owner="user", ends=Moment(1e6, 1e6))
+    return lease.attempted(lease.take(lease.idle(1), wanted, Decision(asked, Limit.NONE), now), asked, at)
+
+
+@pytest.mark.parametrize(
+    ("watts", "measured", "delivered"),
+    [
+        pytest.param(5000, 3000, True, id="2 kW less"),
+        pytest.param(5000, 2999, False, id="more than 2 kW less"),
+        pytest.param(5000, 7001, False, id="more than 2 kW more"),
+        pytest.param(50_000, 45_000, True, id="a tenth less"),
+        pytest.param(50_000, 44_999, False, id="more than a tenth less"),
+        pytest.param(-50_000, -45_000, True, id="a tenth less charge"),
+        pytest.param(-50_000, None, True, id="not measured"),
+    ],
+)
+def test_power_that_is_delivered(watts: float, measured: float | None, *, delivered: bool) -> None:
+    """It may differ by 2 kW or a tenth, whichever is more."""
+    state = sent(watts, 0)
+    reading = replace(GOOD, active_power_w=measured)
+    state, _ = lease.tick(state, reading, state.decision, Moment(1, 1))
+    assert (state.deviating_since is None) is delivered
+
+
+@pytest.mark.parametrize(
+    ("now", "limit"),
+    [pytest.param(116, Limit.NONE, id="15 s"), pytest.param(116.1, Limit.NOT_DELIVERED, id="more than 15 s")],
+)
+def test_power_has_fifteen_seconds_to_follow(now: float, limit: Limit) -> None:
+    """Inverters and batteries need some."""
+    assert lease.limit_of(replace(sent(20_000, 100), deviating_since=101), GOOD, now) is limit
+
+
+@pytest.mark.parametrize(
+    ("held", "at", "limit"),
+    [
+        pytest.param(10_000, 104, Limit.NONE, id="within 4 s"),
+        pytest.param(10_000, 104.1, Limit.REDUCED_BY_DEVICE, id="after 4 s"),
+        pytest.param(0, 104.1, Limit.REDUCED_BY_DEVICE, id="zero"),
+        pytest.param(19_900, 104.1, Limit.NONE, id="a step of rounding"),
+        pytest.param(19_800, 104.1, Limit.REDUCED_BY_DEVICE, id="more than a step of rounding"),
+        pytest.param(-10_000, 104.1, Limit.NONE, id="another direction"),
+        pytest.param(30_000, 104.1, Limit.NONE, id="more"),
+    ],
+)
+def test_setpoint_that_reads_back_smaller(held: float, at: float, limit: Limit) -> None:
+    """A device that holds less than it was sent reduces it; a late reading and a foreign value are something else."""
+    reading = replace(GOOD, held=Power.total(held, 0, 1), held_asked_at=at)
+    assert lease.limit_of(sent(20_000, 100), reading, 105) is limit
 
 
 async def test_new_command_has_time_to_be_delivered(bench: MakeBench) -> None:

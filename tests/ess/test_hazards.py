@@ -566,6 +566,18 @@ async def test_h2_late_setpoint_after_a_second_release_is_zeroed_too(bench: Make
         assert made.holds(0)
 
 
+def test_h2_zero_is_owed_until_it_is_acknowledged() -> None:
+    """After that only its reading back is awaited."""
+    zero = Power.zero(1)
+    state, _ = lease.end(under_a_lease(), End.EXPIRED)
+    state = lease.attempted(state, zero, 5)
+    assert lease.sure_limit(state) is Limit.ZERO_OWED
+    state = lease.acknowledged(state, zero, 6)
+    assert state.debt is not None
+    assert lease.sure_limit(state) is Limit.NOTHING_ASKED
+    assert lease.limit_of(state, GOOD, 7) is Limit.NOTHING_ASKED
+
+
 # H3: the zero is a debt
 
 
@@ -726,6 +738,18 @@ async def test_h3_reset_that_a_crash_left_at_one_goes_back_to_zero(bench: MakeBe
     await made.poll(3)
     assert made.written == [(ERROR_RESET, [0])]
     assert not made.store.record.reset_owed
+
+
+async def test_h3_no_record_no_reset(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """The 0 that would be owed could be forgotten; what was not sent does not count."""
+    unit.input[ERROR_CODE] = 7
+    made = await bench()
+    made.store.error = OSError("no space left on device")
+    with pytest.raises(WriteFailedError, match="not_recorded"):
+        await made.controller.async_begin_reset(forced=False)
+    assert made.written == []
+    assert made.controller.resetting.settled
+    assert made.controller.resetting.resets.count == 0
 
 
 async def test_h3_way_out_ends_a_reset(bench: MakeBench, unit: MockModbusUnit) -> None:
