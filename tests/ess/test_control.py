@@ -168,6 +168,18 @@ async def test_setpoint_is_sent_at_once_and_every_second(bench: MakeBench) -> No
     assert made.told(EventKind.LEASE_TAKEN) == [{"owner": "user", "asked": -20_000, "applied": -20_000}]
 
 
+async def test_reactive_zero_is_repeated_until_it_is_acknowledged(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """An earlier acknowledgement says nothing about it."""
+    made = await bench()
+    await made.power(-20_000)
+    unit.fail_write(ACTIVE_SETPOINT, ModbusTimeoutError("late"))
+    await made.poll()
+    unit.fail_write(ACTIVE_SETPOINT, None)
+    made.taken()
+    await made.poll(2)
+    assert made.written == [(ACTIVE_SETPOINT, [0xFF38]), (REACTIVE_SETPOINT, [0]), (ACTIVE_SETPOINT, [0xFF38])]
+
+
 async def test_reactive_power_is_sent_and_taken_back(bench: MakeBench) -> None:
     """Reactive power goes to 0x207, and its zero too, for as long as the device may still hold it."""
     made = await bench()
@@ -725,7 +737,9 @@ async def test_no_command_is_taken_after_the_way_out(bench: MakeBench, unit: Moc
     """Nobody would look after it."""
     unit.input[ERROR_CODE] = 7
     made = await bench()
+    assert not made.controller.closed
     await made.shut_down()
+    assert made.controller.closed
     with pytest.raises(RefusedError, match=Refusal.SHUTTING_DOWN):
         await command(made)
     assert made.written == []
@@ -903,12 +917,13 @@ async def test_start_without_effect_is_reported(bench: MakeBench, unit: MockModb
 
 async def test_settings_are_kept_over_a_restart(bench: MakeBench) -> None:
     """Recovery, protection and the count of resets are in the record."""
-    made = await bench()
+    made = await bench(record=Record(resets=3))
     await made.controller.async_switch_recovery(on=True)
     await made.controller.async_switch_soc_protection(SocSettings())
     await made.shut_down()
     made.restart()
     assert made.controller.recovery is not None
+    assert made.controller.resetting.resets.count == 3
     assert made.store.record.soc_protection
     await made.controller.async_switch_recovery(on=False)
     assert not made.store.record.fault_recovery

@@ -566,6 +566,40 @@ async def test_h2_late_setpoint_after_a_second_release_is_zeroed_too(bench: Make
         assert made.holds(0)
 
 
+PAID, UNPAID = (), (lease.Send(Power.zero(1)),)
+
+
+@pytest.mark.parametrize(
+    ("change", "actions"),
+    [
+        pytest.param({"held": Power.zero(1), "held_asked_at": 6}, PAID, id="zero reads back"),
+        pytest.param({"held": Power.zero(1), "held_asked_at": 5.9}, UNPAID, id="zero of a reading before"),
+        pytest.param({"held": Power.total(10_000, 0, 1), "held_asked_at": 7}, UNPAID, id="ours reads back"),
+        pytest.param({"held_unreadable": True}, PAID, id="unreadable"),
+        pytest.param({"held_unreadable": True, "reachable": False}, UNPAID, id="link lost"),
+        pytest.param({}, UNPAID, id="not read yet"),
+    ],
+)
+def test_h2_acknowledged_zero_is_paid_once_it_reads_back(
+    change: dict[str, Any], actions: tuple[lease.Action, ...]
+) -> None:
+    """Or cannot be read although the device answers; until then it is sent again, and afterwards it is no news."""
+    zero = Power.zero(1)
+    state, _ = lease.end(under_a_lease(), End.EXPIRED)
+    state = lease.acknowledged(lease.attempted(state, zero, 5), zero, 6)
+    state, found = lease.tick(state, replace(GOOD, **change), None, Moment(8, 8))
+    assert found == actions
+    assert (state.debt is None) is (actions == PAID)
+
+
+def test_h2_zero_that_was_never_sent_is_not_paid() -> None:
+    """A reading of zero may be older than our power shows."""
+    state = lease.acknowledged(under_a_lease(), Power.total(20_000, 0, 1), 1)
+    state, _ = lease.end(state, End.EXPIRED)
+    reading = replace(GOOD, held=Power.zero(1), held_asked_at=7)
+    assert lease.tick(state, reading, None, Moment(8, 8))[1] == UNPAID
+
+
 def test_h2_zero_is_owed_until_it_is_acknowledged() -> None:
     """After that only its reading back is awaited."""
     zero = Power.zero(1)
@@ -666,6 +700,79 @@ async def test_h3_start_without_a_link_waits_for_it(bench: MakeBench, unit: Mock
     await made.poll(3)
     assert made.written == ZERO
     assert made.told(EventKind.ZERO_PAID) == [{"found": "ours"}]
+
+
+@pytest.mark.parametrize(
+    ("unreadable", "reachable", "actions"),
+    [(True, True, UNPAID), (True, False, PAID), (False, True, PAID), (False, False, PAID)],
+)
+def test_h3_zero_of_an_earlier_run_is_written_unseen_only_where_it_cannot_be_read(
+    actions: tuple[lease.Action, ...], *, unreadable: bool, reachable: bool
+) -> None:
+    """A link that is not there yet is waited for."""
+    state = lease.restore(lease.idle(1), OWED.ours)
+    reading = replace(GOOD, held_unreadable=unreadable, reachable=reachable)
+    state, found = lease.tick(state, reading, None, Moment(8, 8))
+    assert found == actions
+    assert state.debt is not None
+
+
+def test_h3_zero_that_is_there_already_is_watched_for_a_while() -> None:
+    """The last write of the earlier run shows within 4 s, or not at all."""
+    state = lease.restore(lease.idle(1), OWED.ours)
+    for at in (100, 103.9):
+        state = see(state, 0, at)
+        assert state.debt is not None
+    assert see(state, 0, 104).debt is None
+
+
+async def test_h3_way_out_looks_at_the_debt_of_an_earlier_run(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """It could not be compared before."""
+    unit.holding[ACTIVE_SETPOINT] = word(-20_000)
+    unit.fail_requests(ModbusConnectionError("gone"))
+    made = await bench(record=Record(zero=OWED))
+    unit.fail_requests(None)
+    await made.shut_down()
+    assert made.holds(0)
+    assert made.store.record == Record()
+
+
+async def test_h3_way_out_leaves_another_system_alone(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """A debt of an earlier run is compared first, also if the link comes back on the way out."""
+    unit.holding[ACTIVE_SETPOINT] = word(30_000)
+    unit.fail_requests(ModbusConnectionError("gone"))
+    made = await bench(record=Record(zero=OWED))
+
+    async def sleep(seconds: float) -> None:
+        made.clock.now += seconds
+        unit.fail_requests(None)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(asyncio, "sleep", sleep)
+        await made.controller.async_shut_down()
+    assert made.written == []
+
+
+async def test_h3_way_out_asks_nothing_if_nothing_is_owed(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """Home Assistant need not wait for a device that is not there."""
+    made = await bench()
+    asked: list[object] = []
+
+    async def read(names: object) -> None:
+        asked.append(names)
+
+    made.device.async_read = read  # type: ignore[method-assign, assignment]
+    await made.shut_down()
+    assert asked == []
+
+
+async def test_h3_way_out_says_what_the_device_holds(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """If zero could not be written."""
+    made = await bench()
+    await made.power(20_000)
+    unit.fail_write(ACTIVE_SETPOINT, ServerDeviceFailureError())
+    await made.shut_down()
+    assert made.told(EventKind.ZERO_UNPAID) == [{"held": 20_000}]
 
 
 async def test_h3_late_setpoint_of_the_earlier_run_is_zeroed(bench: MakeBench, unit: MockModbusUnit) -> None:
@@ -1254,7 +1361,7 @@ async def test_h9_unknown_debt_is_compared_and_reported(
     made = await bench(record=Record(unknown_zero=True))
     await made.poll(12)
     assert made.written == []
-    assert len(made.told(told)) == 1
+    assert made.told(told) == [{"held": held} if held else {"found": "zero"}]
     assert made.store.record == Record()
 
 
