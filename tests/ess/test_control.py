@@ -84,6 +84,8 @@ async def test_nothing_is_written_unasked(bench: MakeBench) -> None:
     made = await bench()
     await made.poll(200)
     assert made.written == []
+    assert made.store.saves == 0
+    assert not made.controller.closed
     assert made.limit() is Limit.NOTHING_ASKED
     assert not made.busy()
 
@@ -187,6 +189,28 @@ async def test_reactive_power_is_sent_and_taken_back(bench: MakeBench) -> None:
     assert made.taken() == [(ACTIVE_SETPOINT, [200]), (REACTIVE_SETPOINT, [50])]
     await made.controller.async_release()
     assert made.taken() == [(ACTIVE_SETPOINT, [0]), (REACTIVE_SETPOINT, [0])]
+
+
+async def test_reactive_power_that_may_still_show_is_taken_back(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """Although it reads zero: the write may come late."""
+    made = await bench()
+    await made.power(20_000, 5000)
+    unit.holding[REACTIVE_SETPOINT] = 0
+    await made.poll()
+    unit.holding[REACTIVE_SETPOINT] = 0
+    await made.device.async_read(("total_setpoints",))
+    made.taken()
+    await made.change(var=0)
+    assert made.written == [(ACTIVE_SETPOINT, [200]), (REACTIVE_SETPOINT, [0])]
+
+
+async def test_reactive_power_that_reads_back_is_overwritten(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """Although we never sent any."""
+    made = await bench()
+    await made.power(20_000)
+    unit.holding[REACTIVE_SETPOINT] = word(5000)
+    await made.poll()
+    assert made.holds(20_000, 0)
 
 
 async def test_per_phase(bench: MakeBench) -> None:
@@ -737,7 +761,6 @@ async def test_no_command_is_taken_after_the_way_out(bench: MakeBench, unit: Moc
     """Nobody would look after it."""
     unit.input[ERROR_CODE] = 7
     made = await bench()
-    assert not made.controller.closed
     await made.shut_down()
     assert made.controller.closed
     with pytest.raises(RefusedError, match=Refusal.SHUTTING_DOWN):
@@ -900,6 +923,18 @@ async def test_recovery_goes_on_when_it_cannot_write(bench: MakeBench, unit: Moc
     unit.input[SYSTEM_STATE] = FAULT
     await made.poll(40)
     assert (ERROR_RESET, [1]) in made.written
+
+
+async def test_stop_that_the_device_does_not_take_is_written_again(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """For as long as it reads START."""
+    unit.holding[WORK_STATE] = 1
+    made = await bench()
+    await made.controller.async_switch_recovery(on=True)
+    await made.poll(2)
+    unit.on_write(lambda _: unit.holding.update({WORK_STATE: 1}))
+    unit.input[SYSTEM_STATE] = FAULT
+    await made.poll(5)
+    assert made.written.count((WORK_STATE, [0])) == 5
 
 
 async def test_start_without_effect_is_reported(bench: MakeBench, unit: MockModbusUnit) -> None:

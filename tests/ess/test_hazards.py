@@ -1,6 +1,7 @@
 """The hazards of control, each with the rule that keeps it from happening."""
 
 import asyncio
+import json
 import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -35,6 +36,7 @@ from custom_components.refu_ess.ess import (
 from custom_components.refu_ess.ess.moment import Moment
 from custom_components.refu_ess.ess.record import OwedZero
 from custom_components.refu_ess.ess.setpoint import Envelope
+from custom_components.refu_ess.ess.soc_protection import SocState
 from tests.registers import (
     ACTIVE_SETPOINT,
     ACTIVE_SETPOINT_L1,
@@ -412,6 +414,14 @@ async def test_h2_release_is_one_zero_and_no_fight(bench: MakeBench, unit: MockM
     assert not made.busy()
 
 
+def test_h2_late_values_are_watched_for_ten_seconds() -> None:
+    """After that a device shows none of our writes any longer."""
+    zero = Power.zero(1)
+    state = lease.acknowledged(lease.attempted(lease.idle(1), zero, 100), zero, 100)
+    assert not lease.tick(state, GOOD, None, Moment(109.9, 109.9))[0].settled
+    assert lease.tick(state, GOOD, None, Moment(110, 110))[0].settled
+
+
 async def test_h2_setpoint_that_a_user_released_is_zeroed_whoever_set_it(
     bench: MakeBench, unit: MockModbusUnit
 ) -> None:
@@ -670,6 +680,7 @@ async def test_h3_zero_that_could_not_be_paid_is_paid_at_the_next_start(bench: M
     await made.shut_down()
     assert made.told(EventKind.ZERO_UNPAID)
     assert made.store.record.zero is not None
+    assert not made.store.record.unknown_zero
     unit.fail_requests(None)
     made.restart()
     made.taken()
@@ -696,6 +707,7 @@ async def test_h3_start_without_a_link_waits_for_it(bench: MakeBench, unit: Mock
     await made.poll(10)
     assert made.busy()
     assert made.limit() is Limit.ZERO_OWED
+    assert made.store.record == Record(zero=OWED)
     unit.fail_requests(None)
     await made.poll(3)
     assert made.written == ZERO
@@ -761,7 +773,7 @@ async def test_h3_way_out_asks_nothing_if_nothing_is_owed(bench: MakeBench, unit
     async def read(names: object) -> None:
         asked.append(names)
 
-    made.device.async_read = read  # type: ignore[method-assign, assignment]
+    made.device.async_read = read  # type: ignore[method-assign]
     await made.shut_down()
     assert asked == []
 
@@ -1318,9 +1330,29 @@ async def test_h9_replacement_that_cannot_be_recorded_leaves_the_lease(bench: Ma
     assert made.store.record.zero.owner == "first"
 
 
+FULL_RECORD = Record(
+    zero=OWED,
+    unknown_zero=True,
+    reset_owed=True,
+    last_reset=1_800_000_000.0,
+    resets=2,
+    fault_recovery=True,
+    stopped=True,
+    smoke=True,
+    soc_protection=True,
+    soc_state=SocState.FULL,
+)
+
+
+def test_h9_record_survives_its_file() -> None:
+    """All of it; and a file that says nothing is an empty one."""
+    assert Record.from_dict(json.loads(json.dumps(FULL_RECORD.as_dict()))) == FULL_RECORD
+    assert Record.from_dict({}) == Record()
+
+
 def test_h9_unknown_keys_are_kept() -> None:
     """A newer file survives an older release."""
-    stored = Record(zero=OWED, resets=2).as_dict() | {"of_the_future": [1, 2]}
+    stored = FULL_RECORD.as_dict() | {"of_the_future": [1, 2]}
     assert Record.from_dict(stored).as_dict() == stored
 
 
@@ -1345,11 +1377,12 @@ def test_h9_broken_record_means_an_unknown_debt(stored: dict[str, object]) -> No
 
 
 def test_h9_record_of_the_first_release() -> None:
-    """Its lease becomes an owed zero."""
-    zero = Record.from_dict({"lease": {"active_power": -5000, "reactive_power": 300, "owner": "user"}}).zero
-    assert zero is not None
-    assert zero.ours == Envelope((-5000, 0), (0, 300))
-    assert zero.phases == 1
+    """Its lease becomes an owed zero, once."""
+    record = Record.from_dict({"lease": {"active_power": -5000, "reactive_power": 300, "owner": "user"}})
+    assert record == Record(zero=OwedZero(ours=Envelope((-5000, 0), (0, 300)), owner="user", taken_at=0))
+    assert record.zero is not None
+    assert record.zero.phases == 1
+    assert record.as_dict().keys() == Record().as_dict().keys()
 
 
 @pytest.mark.parametrize(("held", "told"), [(0, EventKind.ZERO_PAID), (20_000, EventKind.ZERO_UNPAID)])
@@ -1363,6 +1396,32 @@ async def test_h9_unknown_debt_is_compared_and_reported(
     assert made.written == []
     assert made.told(told) == [{"held": held} if held else {"found": "zero"}]
     assert made.store.record == Record()
+
+
+async def test_h9_record_of_a_command_that_failed_is_written_again(bench: MakeBench) -> None:
+    """Nobody knows how much of it the disk has."""
+    made = await bench()
+    made.store.error = OSError("no space left on device")
+    with pytest.raises(WriteFailedError, match="not_recorded"):
+        await made.power(20_000)
+    assert made.busy()
+    made.store.error = None
+    await made.poll()
+    assert made.store.saves == 1
+    assert not made.busy()
+
+
+async def test_h9_debt_keeps_the_time_at_which_it_was_taken(bench: MakeBench) -> None:
+    """However often it grows."""
+    made = await bench()
+    began = made.clock.moment().wall
+    await made.power(10_000)
+    await made.poll(5)
+    await made.power(20_000)
+    assert made.store.record.zero is not None
+    assert made.store.record.zero.taken_at == began
+    await made.poll(20)
+    assert made.store.record.zero.taken_at == began
 
 
 async def test_h9_user_may_release_while_an_unknown_debt_is_open(bench: MakeBench, unit: MockModbusUnit) -> None:
@@ -1608,7 +1667,9 @@ async def test_guard_that_cannot_be_started_is_reported_once(bench: MakeBench) -
     await made.power(20_000)
     await made.poll(3)
     assert made.holds(20_000)
+    assert guard.log.count("start") == 1
     await made.poll(60)
+    assert guard.log.count("start") == 2, "it is tried again after a minute"
     assert made.told(EventKind.GUARD_MISSING) == [{}]
     guard.starts = True
     await made.poll(60)
