@@ -74,7 +74,7 @@ def test_next_reset_begins_like_the_first() -> None:
 def test_reset_counts_from_its_beginning() -> None:
     """On both clocks, before anything is sent."""
     found = error_reset.begin(Handshake(), BEGAN).resets
-    assert found == Resets(last_wall=BEGAN.wall, last_monotonic=BEGAN.monotonic, count=1)
+    assert found == ResetHistory(last_wall=BEGAN.wall, last_monotonic=BEGAN.monotonic, count=1)
 
 
 def test_reading_from_before_the_write_does_not_prove_the_one() -> None:
@@ -191,14 +191,14 @@ def test_owed_zero_that_reads_back_is_not_written() -> None:
 
 def test_reading_from_before_the_start_does_not_prove_the_owed_zero() -> None:
     """The 1 of the earlier run may have arrived since."""
-    course = Course(error_reset.restore(Resets(), BEGAN, owed=True))
+    course = Course(error_reset.restore(ResetHistory(), BEGAN, owed=True))
     course.cycle(read(ErrorReset.OFF, -1), 1)
     assert course.written == [0]
 
 
 def test_reading_from_before_the_write_does_not_prove_the_owed_zero() -> None:
     """It has to be asked for after the last one."""
-    course = Course(error_reset.restore(Resets(), BEGAN, owed=True))
+    course = Course(error_reset.restore(ResetHistory(), BEGAN, owed=True))
     course.cycle(read(ErrorReset.ON, 1), 1)
     course.cycle(read(ErrorReset.OFF, 0.5), 2)
     assert course.state.owed
@@ -206,7 +206,7 @@ def test_reading_from_before_the_write_does_not_prove_the_owed_zero() -> None:
 
 def test_lost_link_does_not_prove_the_owed_zero() -> None:
     """A register that cannot be read because nothing answers says nothing."""
-    course = Course(error_reset.restore(Resets(), BEGAN, owed=True))
+    course = Course(error_reset.restore(ResetHistory(), BEGAN, owed=True))
     course.cycle(read(ErrorReset.ON, 1), 1)
     course.cycle(replace(read(None, 2, readable=False), reachable=False), 2, answered=False)
     assert course.state.owed

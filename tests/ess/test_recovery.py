@@ -359,7 +359,7 @@ def test_system_that_was_stopped_has_to_run_again_before_it_is_started() -> None
 
 
 @pytest.mark.parametrize("course", [pytest.param([INIT], id="before"), pytest.param([INIT, STANDBY], id="after")])
-def test_start_of_a_user_takes_the_place_of_the_one_of_the_recovery(course: list[Watched]) -> None:
+def test_start_of_a_user_takes_the_place_of_the_one_of_the_recovery(course: list[RecoveryInputs]) -> None:
     """START is not written a second time, and its effect is not the recovery's."""
     story = faulty()
     for watched in course:

@@ -157,7 +157,7 @@ def test_no_gap_at_the_minimum(state: SocState, soc: float, charge_w: float | No
     ],
 )
 def test_settings_out_of_order(wrong: dict[str, float], name: str, minimum: float, maximum: float) -> None:
-    """Limits that do not stand in their order are refused by name, with the range that the others leave."""
+    """Limits in the wrong order are refused by name, with the range that the others leave."""
     with pytest.raises(OutOfRangeError) as refused:
         SocSettings(**wrong)
     found = refused.value
