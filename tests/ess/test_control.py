@@ -1,6 +1,9 @@
 """The controller: leases, their ends, and everything that is written, over a device in memory."""
 
+import asyncio
 import math
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 from modbus_connection import (
@@ -14,6 +17,7 @@ from modbus_connection.mock import MockModbusUnit
 
 from custom_components.refu_ess.ess import (
     ControlSettings,
+    Decision,
     End,
     EventKind,
     Failure,
@@ -28,8 +32,12 @@ from custom_components.refu_ess.ess import (
     SocSettings,
     WorkState,
     WriteFailedError,
+    lease,
 )
+from custom_components.refu_ess.ess.moment import Moment
 from custom_components.refu_ess.ess.reading import Reading, observe
+from custom_components.refu_ess.ess.record import OwedZero
+from custom_components.refu_ess.ess.setpoint import Envelope
 from custom_components.refu_ess.ess.soc_protection import SocState
 from tests.registers import (
     ACTIVE_POWER,
@@ -66,6 +74,7 @@ from tests.registers import (
 
 from .bench import ZERO, Bench, MakeBench
 from .clock import Clock
+from .good import GOOD
 
 # A lease
 
@@ -75,6 +84,8 @@ async def test_nothing_is_written_unasked(bench: MakeBench) -> None:
     made = await bench()
     await made.poll(200)
     assert made.written == []
+    assert made.store.saves == 0
+    assert not made.controller.closed
     assert made.limit() is Limit.NOTHING_ASKED
     assert not made.busy()
 
@@ -117,6 +128,37 @@ async def test_control_rests_while_nothing_changes(
     assert await looked(5) >= 5
 
 
+async def test_system_that_was_out_of_sight_is_looked_at_again(bench: MakeBench) -> None:
+    """Also if it reads as before: power is permitted only to a system that is seen running."""
+    made = await bench()
+    await made.poll(5)
+    made.clock.now += 20
+    for _ in range(3):
+        await made.controller.async_cycle()
+    await made.poll(2)
+    await made.power(20_000)
+    assert made.holds(20_000)
+
+
+async def test_register_of_the_error_reset_is_read_every_second_while_it_matters(
+    bench: MakeBench, unit: MockModbusUnit
+) -> None:
+    """During a reset, and while the recovery is at work; the setpoints that are in use always are."""
+    made = await bench()
+    unit.input[ERROR_CODE] = 7
+    await made.poll()
+    assert made.controller.blocks_to_read == {}
+    await made.controller.async_begin_reset(forced=True)
+    assert made.controller.blocks_to_read == {"total_setpoints": 0, "phase_setpoints": 10, "commands": 0}
+    await made.poll(5)
+    assert made.controller.blocks_to_read == {}
+    await made.controller.async_switch_recovery(on=True)
+    await made.poll()
+    unit.input[SYSTEM_STATE] = FAULT
+    await made.poll()
+    assert made.controller.blocks_to_read == {"total_setpoints": 0, "phase_setpoints": 10, "commands": 0}
+
+
 async def test_setpoint_is_sent_at_once_and_every_second(bench: MakeBench) -> None:
     """Charging at 20 kW writes 0xFF38 to 0x203; reactive power sent as zero that reads zero is not repeated."""
     made = await bench()
@@ -128,6 +170,18 @@ async def test_setpoint_is_sent_at_once_and_every_second(bench: MakeBench) -> No
     assert made.told(EventKind.LEASE_TAKEN) == [{"owner": "user", "asked": -20_000, "applied": -20_000}]
 
 
+async def test_reactive_zero_is_repeated_until_it_is_acknowledged(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """An earlier acknowledgement says nothing about it."""
+    made = await bench()
+    await made.power(-20_000)
+    unit.fail_write(ACTIVE_SETPOINT, ModbusTimeoutError("late"))
+    await made.poll()
+    unit.fail_write(ACTIVE_SETPOINT, None)
+    made.taken()
+    await made.poll(2)
+    assert made.written == [(ACTIVE_SETPOINT, [0xFF38]), (REACTIVE_SETPOINT, [0]), (ACTIVE_SETPOINT, [0xFF38])]
+
+
 async def test_reactive_power_is_sent_and_taken_back(bench: MakeBench) -> None:
     """Reactive power goes to 0x207, and its zero too, for as long as the device may still hold it."""
     made = await bench()
@@ -135,6 +189,28 @@ async def test_reactive_power_is_sent_and_taken_back(bench: MakeBench) -> None:
     assert made.taken() == [(ACTIVE_SETPOINT, [200]), (REACTIVE_SETPOINT, [50])]
     await made.controller.async_release()
     assert made.taken() == [(ACTIVE_SETPOINT, [0]), (REACTIVE_SETPOINT, [0])]
+
+
+async def test_reactive_power_that_may_still_show_is_taken_back(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """Although it reads zero: the write may come late."""
+    made = await bench()
+    await made.power(20_000, 5000)
+    unit.holding[REACTIVE_SETPOINT] = 0
+    await made.poll()
+    unit.holding[REACTIVE_SETPOINT] = 0
+    await made.device.async_read(("total_setpoints",))
+    made.taken()
+    await made.change(var=0)
+    assert made.written == [(ACTIVE_SETPOINT, [200]), (REACTIVE_SETPOINT, [0])]
+
+
+async def test_reactive_power_that_reads_back_is_overwritten(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """Although we never sent any."""
+    made = await bench()
+    await made.power(20_000)
+    unit.holding[REACTIVE_SETPOINT] = word(5000)
+    await made.poll()
+    assert made.holds(20_000, 0)
 
 
 async def test_per_phase(bench: MakeBench) -> None:
@@ -161,6 +237,7 @@ async def test_release(bench: MakeBench, way: str) -> None:
     await made.poll(20)
     assert made.written == ZERO
     assert made.told(EventKind.LEASE_ENDED) == [{"reason": "released", "owner": "user"}]
+    assert made.controller.decision == Decision(Power.zero(1), Limit.NOTHING_ASKED)
     assert not made.busy()
 
 
@@ -181,9 +258,19 @@ async def test_duration(bench: MakeBench) -> None:
     await made.poll()
     assert made.controller.lease.last_end is End.EXPIRED
     assert made.holds(0)
+    await made.poll(20)
+    assert made.controller.lease.last_end is End.EXPIRED, "it shows until the next one"
 
 
-@pytest.mark.parametrize("duration_s", [math.nan, 0, -1])
+async def test_shortest_duration(bench: MakeBench) -> None:
+    """One second is one."""
+    made = await bench()
+    await made.power(20_000, duration_s=1)
+    await made.poll()
+    assert made.controller.lease.last_end is End.EXPIRED
+
+
+@pytest.mark.parametrize("duration_s", [math.nan, 0, -1, 0.99])
 async def test_duration_that_is_no_time(bench: MakeBench, duration_s: float) -> None:
     """Such a lease could never end, or has ended already."""
     made = await bench()
@@ -315,12 +402,12 @@ async def test_command_without_a_link_is_refused(bench: MakeBench, unit: MockMod
 async def test_one_part_changes_and_the_end_stays(bench: MakeBench) -> None:
     """Without a duration of its own a change keeps that of the lease."""
     made = await bench()
-    await made.power(20_000, duration_s=600)
+    await made.power(20_000, duration_s=600, owner="automation")
     assert made.controller.lease.lease is not None
     ends = made.controller.lease.lease.ends
     await made.poll(5)
     await made.change(var=3000)
-    assert made.controller.lease.lease.ends == ends
+    assert (made.controller.lease.lease.ends, made.controller.lease.lease.owner) == (ends, "user")
     assert made.holds(20_000, 3000)
     await made.change(watts=0)
     assert made.holds(0, 3000)
@@ -387,6 +474,27 @@ async def test_lost_write_ends_no_lease_unless_a_user_waits_for_it(bench: MakeBe
     await made.poll(2)
     assert made.holds(0)
     assert made.controller.lease.debt is None
+
+
+async def test_command_that_fails_halfway_takes_back_at_once_what_it_has_sent(
+    bench: MakeBench, unit: MockModbusUnit
+) -> None:
+    """Active power was written, reactive power is rejected."""
+    made = await bench()
+    unit.fail_write(REACTIVE_SETPOINT, ServerDeviceFailureError())
+    with pytest.raises(WriteFailedError):
+        await made.power(20_000, 5000)
+    assert made.written == [(ACTIVE_SETPOINT, [200]), (ACTIVE_SETPOINT, [0])]
+    assert made.told(EventKind.LEASE_ENDED) == [{"reason": "write_failed", "owner": "user"}]
+
+
+async def test_setpoint_reads_back_at_once(bench: MakeBench) -> None:
+    """A command does not wait for the next poll to show."""
+    made = await bench()
+    await made.power(20_000)
+    assert made.controller.held == Power.total(20_000, 0, 1)
+    await made.controller.async_release()
+    assert made.controller.held == Power.zero(1)
 
 
 async def test_rejected_write_ends_the_lease(bench: MakeBench, unit: MockModbusUnit) -> None:
@@ -468,6 +576,73 @@ async def test_power_that_does_not_follow(bench: MakeBench, unit: MockModbusUnit
     assert made.limit() is Limit.NONE
 
 
+def sent(watts: float, at: float) -> lease.State:
+    """A lease on this power, that was sent then."""
+    asked, now = Power.total(watts, 0, 1), Moment(at, at)
+    wanted = lease.Lease(asked=asked, owner="user", ends=Moment(1e6, 1e6))
+    return lease.attempted(lease.take(lease.idle(1), wanted, Decision(asked, Limit.NONE), now), asked, at)
+
+
+@pytest.mark.parametrize(
+    ("watts", "measured", "delivered"),
+    [
+        pytest.param(5000, 3000, True, id="2 kW less"),
+        pytest.param(5000, 2999, False, id="more than 2 kW less"),
+        pytest.param(5000, 7001, False, id="more than 2 kW more"),
+        pytest.param(50_000, 45_000, True, id="a tenth less"),
+        pytest.param(50_000, 44_999, False, id="more than a tenth less"),
+        pytest.param(-50_000, -45_000, True, id="a tenth less charge"),
+        pytest.param(-50_000, None, True, id="not measured"),
+    ],
+)
+def test_power_that_is_delivered(watts: float, measured: float | None, *, delivered: bool) -> None:
+    """It may differ by 2 kW or a tenth, whichever is more."""
+    state = sent(watts, 0)
+    reading = replace(GOOD, active_power_w=measured)
+    state, _ = lease.tick(state, reading, state.decision, Moment(1, 1))
+    assert (state.deviating_since is None) is delivered
+
+
+@pytest.mark.parametrize(
+    ("now", "limit"),
+    [pytest.param(116, Limit.NONE, id="15 s"), pytest.param(116.1, Limit.NOT_DELIVERED, id="more than 15 s")],
+)
+def test_power_has_fifteen_seconds_to_follow(now: float, limit: Limit) -> None:
+    """Inverters and batteries need some."""
+    assert lease.limit_of(replace(sent(20_000, 100), deviating_since=101), GOOD, now) is limit
+
+
+@pytest.mark.parametrize(
+    ("held", "at", "limit"),
+    [
+        pytest.param(10_000, 104, Limit.NONE, id="within 4 s"),
+        pytest.param(10_000, 104.1, Limit.REDUCED_BY_DEVICE, id="after 4 s"),
+        pytest.param(0, 104.1, Limit.REDUCED_BY_DEVICE, id="zero"),
+        pytest.param(19_900, 104.1, Limit.NONE, id="a step of rounding"),
+        pytest.param(19_800, 104.1, Limit.REDUCED_BY_DEVICE, id="more than a step of rounding"),
+        pytest.param(-10_000, 104.1, Limit.NONE, id="another direction"),
+        pytest.param(30_000, 104.1, Limit.NONE, id="more"),
+    ],
+)
+def test_setpoint_that_reads_back_smaller(held: float, at: float, limit: Limit) -> None:
+    """A device that holds less than it was sent reduces it; a late reading and a foreign value are something else."""
+    reading = replace(GOOD, held=Power.total(held, 0, 1), held_asked_at=at)
+    assert lease.limit_of(sent(20_000, 100), reading, 105) is limit
+
+
+async def test_new_command_has_time_to_be_delivered(bench: MakeBench) -> None:
+    """The 15 s begin with it, and it is reported again if it does not follow either."""
+    made = await bench()
+    await made.power(20_000)
+    await made.poll(20)
+    assert len(made.told(EventKind.NOT_DELIVERED)) == 1
+    await made.power(10_000)
+    await made.poll(15)
+    assert made.limit() is Limit.NONE
+    await made.poll(5)
+    assert [event["sent"] for event in made.told(EventKind.NOT_DELIVERED)] == [20_000, 10_000]
+
+
 async def test_ramp_begins_when_the_start_is_seen(unit: MockModbusUnit, clock: Clock) -> None:
     """30 s after the system was first seen running, power rises by 1 kW a second."""
     unit.input.update(PERMITTING)
@@ -478,6 +653,26 @@ async def test_ramp_begins_when_the_start_is_seen(unit: MockModbusUnit, clock: C
     await made.poll(33)
     sent = [words[0] for address, words in made.written if address == ACTIVE_SETPOINT]
     assert sent == [0] * 31 + [10, 20, 30]
+
+
+@pytest.mark.parametrize("way", ["start", "sight"])
+async def test_ramp_begins_again_after_each(bench: MakeBench, unit: MockModbusUnit, way: str) -> None:
+    """Start of the system, and loss of sight: nobody knows what it did meanwhile."""
+    made = await bench(settings=ControlSettings())
+    await made.poll(60)
+    if way == "start":
+        unit.input[SYSTEM_STATE] = STANDBY
+        await made.poll()
+        unit.input[SYSTEM_STATE] = RUNNING
+    else:
+        unit.fail_requests(ModbusTimeoutError("late"))
+        await made.poll(10)
+        unit.fail_requests(None)
+    await made.poll()
+    await made.power(5000)
+    assert made.limit() is Limit.RAMP
+    await made.poll(40)
+    assert made.holds(5000)
 
 
 async def test_dry_run_and_command_agree(bench: MakeBench) -> None:
@@ -535,6 +730,62 @@ async def test_read_only_refuses_every_command(bench: MakeBench) -> None:
     assert not made.busy()
 
 
+COMMANDS = [
+    pytest.param(lambda made: made.power(20_000), id="power"),
+    pytest.param(lambda made: made.change(var=100), id="change"),
+    pytest.param(lambda made: made.controller.async_release(), id="release"),
+    pytest.param(lambda made: made.controller.async_set_work_state(WorkState.STOP), id="stop"),
+    pytest.param(lambda made: made.controller.async_set_operation_mode(OperationMode.PQ_SET_POINT), id="mode"),
+    pytest.param(lambda made: made.controller.async_begin_reset(forced=True), id="reset"),
+    pytest.param(lambda made: made.controller.async_switch_recovery(on=True), id="recovery"),
+]
+type Command = Callable[[Bench], Awaitable[object]]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_commands_wait_for_their_turn(bench: MakeBench, unit: MockModbusUnit, command: Command) -> None:
+    """No write of one is overtaken by another's, or by the cycle's."""
+    unit.input[ERROR_CODE] = 7
+    made = await bench()
+    async with made.controller._lock:
+        turn = asyncio.ensure_future(command(made))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert made.written == []
+        assert not turn.done()
+    await turn
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_no_command_is_taken_after_the_way_out(bench: MakeBench, unit: MockModbusUnit, command: Command) -> None:
+    """Nobody would look after it."""
+    unit.input[ERROR_CODE] = 7
+    made = await bench()
+    await made.shut_down()
+    assert made.controller.closed
+    with pytest.raises(RefusedError, match=Refusal.SHUTTING_DOWN):
+        await command(made)
+    assert made.written == []
+
+
+async def test_nothing_is_looked_after_by_those_that_may_not_write(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """Read-only control polls no faster for a zero that it cannot write, and neither does one that has stopped."""
+    owed = Record(zero=OwedZero(ours=Envelope((-20_000.0, 0.0), (0.0, 0.0)), owner="user", taken_at=0))
+    unit.holding[ACTIVE_SETPOINT] = word(-20_000)
+    made = await bench(read_only=True, record=owed)
+    await made.poll(20)
+    assert made.written == []
+    assert made.controller.lease.debt is not None
+    assert not made.busy()
+    assert made.controller.blocks_to_read == {}
+    made = await bench()
+    await made.power(20_000)
+    unit.fail_requests(ModbusConnectionError("gone"))
+    await made.shut_down()
+    assert made.controller.lease.debt is not None
+    assert not made.busy()
+
+
 async def test_start_only_from_standby(bench: MakeBench, unit: MockModbusUnit) -> None:
     """START is refused in every other state."""
     made = await bench()
@@ -563,6 +814,14 @@ async def test_unlabelled_fault_bit_refuses_start(bench: MakeBench, unit: MockMo
     await made.poll()
     with pytest.raises(RefusedError, match=Refusal.FAULT):
         await made.controller.async_set_work_state(WorkState.START)
+
+
+async def test_operation_mode_without_a_lease_writes_nothing_else(bench: MakeBench) -> None:
+    """And it shows at once."""
+    made = await bench()
+    await made.controller.async_set_operation_mode(OperationMode.IAC_COS_PHI_SET_POINT)
+    assert made.written == [(OPERATION_MODE, [1])]
+    assert made.device.operation_mode is OperationMode.IAC_COS_PHI_SET_POINT
 
 
 async def test_another_operation_mode_ends_the_lease_first(bench: MakeBench) -> None:
@@ -666,6 +925,18 @@ async def test_recovery_goes_on_when_it_cannot_write(bench: MakeBench, unit: Moc
     assert (ERROR_RESET, [1]) in made.written
 
 
+async def test_stop_that_the_device_does_not_take_is_written_again(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """For as long as it reads START."""
+    unit.holding[WORK_STATE] = 1
+    made = await bench()
+    await made.controller.async_switch_recovery(on=True)
+    await made.poll(2)
+    unit.on_write(lambda _: unit.holding.update({WORK_STATE: 1}))
+    unit.input[SYSTEM_STATE] = FAULT
+    await made.poll(5)
+    assert made.written.count((WORK_STATE, [0])) == 5
+
+
 async def test_start_without_effect_is_reported(bench: MakeBench, unit: MockModbusUnit) -> None:
     """START is written once; 60 s later the recovery gives up and says so."""
     made = await bench()
@@ -681,12 +952,13 @@ async def test_start_without_effect_is_reported(bench: MakeBench, unit: MockModb
 
 async def test_settings_are_kept_over_a_restart(bench: MakeBench) -> None:
     """Recovery, protection and the count of resets are in the record."""
-    made = await bench()
+    made = await bench(record=Record(resets=3))
     await made.controller.async_switch_recovery(on=True)
     await made.controller.async_switch_soc_protection(SocSettings())
     await made.shut_down()
     made.restart()
     assert made.controller.recovery is not None
+    assert made.controller.resetting.resets.count == 3
     assert made.store.record.soc_protection
     await made.controller.async_switch_recovery(on=False)
     assert not made.store.record.fault_recovery

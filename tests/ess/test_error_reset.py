@@ -60,6 +60,23 @@ def test_one_then_zero_each_read_back() -> None:
     assert course.state.settled
 
 
+def test_next_reset_begins_like_the_first() -> None:
+    """Nothing but the count and the times of the earlier ones is left of them."""
+    course = begun()
+    course.cycle(read(ErrorReset.ON, 1), 1)
+    course.cycle(read(ErrorReset.OFF, 2), 2)
+    later = BEGAN.after(8000)
+    found = error_reset.begin(course.state, later)
+    assert found == error_reset.begin(Handshake(resets=course.state.resets), later)
+    assert found.outcome is None
+
+
+def test_reset_counts_from_its_beginning() -> None:
+    """On both clocks, before anything is sent."""
+    found = error_reset.begin(Handshake(), BEGAN).resets
+    assert found == ResetHistory(last_wall=BEGAN.wall, last_monotonic=BEGAN.monotonic, count=1)
+
+
 def test_reading_from_before_the_write_does_not_prove_the_one() -> None:
     """It was asked for too early."""
     course = begun()
@@ -73,6 +90,16 @@ def test_reading_from_before_the_write_does_not_prove_the_zero() -> None:
     course.cycle(read(ErrorReset.ON, 2), 2)
     course.cycle(read(ErrorReset.OFF, 1), 3)
     assert course.state.step is Step.CLEARING
+
+
+def test_one_and_zero_have_ten_seconds_each() -> None:
+    """A slow 1 leaves the 0 its own time."""
+    course = begun()
+    course.cycle(read(ErrorReset.ON, 9), 9)
+    course.cycle(read(ErrorReset.ON, 18), 18)
+    assert course.state.step is Step.CLEARING
+    course.cycle(read(ErrorReset.OFF, 18.5), 18.5)
+    assert course.state.outcome is Outcome.DONE
 
 
 def test_one_that_does_not_read_back_is_followed_by_zero() -> None:
@@ -99,12 +126,42 @@ def test_zero_that_is_not_held_is_written_until_it_reads_back() -> None:
     course = begun()
     for second in range(1, 40):
         course.cycle(read(ErrorReset.ON, second), second)
-    assert course.written[0] == 1
-    assert set(course.written[1:]) == {0}
+    assert course.written == [1, *[0] * 39]
     assert course.state.owed
     assert course.state.outcome is Outcome.NOT_TAKEN
     course.cycle(read(ErrorReset.OFF, 41), 41)
     assert course.state.settled
+
+
+def test_unanswered_zero_of_an_unreadable_register_stays_owed() -> None:
+    """Neither an acknowledgement nor a reading says that it arrived."""
+    course = begun()
+    for second in range(1, 30):
+        course.cycle(read(None, second, readable=False), second, answered=False)
+    assert course.state.owed
+    assert course.state.outcome is Outcome.NOT_TAKEN
+    for second in range(30, 32):
+        course.cycle(read(None, second, readable=False), second)
+    assert course.state.settled
+
+
+def test_acknowledgement_of_a_zero_that_was_not_held_is_not_enough() -> None:
+    """Not even when the register can no longer be read."""
+    course = begun()
+    for second in range(1, 11):
+        course.cycle(read(ErrorReset.ON, second), second)
+    course.cycle(read(ErrorReset.ON, 11), 11, answered=False)
+    assert course.state.step is Step.IDLE
+    course.cycle(read(None, 12, readable=False), 12, answered=False)
+    assert course.state.owed
+
+
+def test_zero_without_effect_takes_no_reset_back() -> None:
+    """The 1 before it was taken."""
+    course = begun()
+    course.cycle(read(ErrorReset.ON, 1), 1, answered=False)
+    assert course.state.step is Step.CLEARING
+    assert error_reset.not_sent(course.state) == course.state
 
 
 def test_unanswered_one_is_sent_again_and_stays_owed() -> None:
@@ -130,6 +187,29 @@ def test_owed_zero_that_reads_back_is_not_written() -> None:
     course.cycle(read(ErrorReset.OFF, 1), 1)
     assert course.written == []
     assert course.state.settled
+
+
+def test_reading_from_before_the_start_does_not_prove_the_owed_zero() -> None:
+    """The 1 of the earlier run may have arrived since."""
+    course = Course(error_reset.restore(ResetHistory(), BEGAN, owed=True))
+    course.cycle(read(ErrorReset.OFF, -1), 1)
+    assert course.written == [0]
+
+
+def test_reading_from_before_the_write_does_not_prove_the_owed_zero() -> None:
+    """It has to be asked for after the last one."""
+    course = Course(error_reset.restore(ResetHistory(), BEGAN, owed=True))
+    course.cycle(read(ErrorReset.ON, 1), 1)
+    course.cycle(read(ErrorReset.OFF, 0.5), 2)
+    assert course.state.owed
+
+
+def test_lost_link_does_not_prove_the_owed_zero() -> None:
+    """A register that cannot be read because nothing answers says nothing."""
+    course = Course(error_reset.restore(ResetHistory(), BEGAN, owed=True))
+    course.cycle(read(ErrorReset.ON, 1), 1)
+    course.cycle(replace(read(None, 2, readable=False), reachable=False), 2, answered=False)
+    assert course.state.owed
 
 
 def test_owed_zero_is_written() -> None:

@@ -157,6 +157,15 @@ def test_report_survives_its_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_report_is_on_the_disk_before_it_replaces_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loss of power leaves one of the two."""
+    path = tmp_path / "guard.json"
+    synced: list[tuple[int, bool]] = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append((os.fstat(file).st_size, path.exists())))
+    store_report(path, REPORT)
+    assert synced == [(len(REPORT.to_line()), False)]
+
+
 @pytest.mark.parametrize("text", [b"", b"\xff", b"[]", b"{}", b"3", b'{"reason": "other"}'])
 def test_what_is_no_report(tmp_path: Path, text: bytes) -> None:
     """A file that holds anything else is no report."""
@@ -266,6 +275,27 @@ async def test_silence(bench: Bench, clock: Clock) -> None:
     assert bench.reports[-1].reason is Reason.SILENT
 
 
+async def test_silence_without_a_line(bench: Bench, clock: Clock) -> None:
+    """A parent that hangs says nothing at all."""
+    running = asyncio.create_task(bench.run(closed=False, clock=clock))
+    await asyncio.sleep(0.05)
+    clock.now += 10.5
+    assert await running == EXIT_DONE
+    assert bench.written == ZEROS
+    assert bench.reports[-1].reason is Reason.SILENT
+
+
+@pytest.mark.parametrize(("missing", "used"), [((), "CLOCK_BOOTTIME"), (("CLOCK_BOOTTIME",), "CLOCK_MONOTONIC")])
+def test_clock_counts_the_sleep_of_the_computer(
+    monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...], used: str
+) -> None:
+    """Where the system has such a clock."""
+    clocks = {"CLOCK_BOOTTIME": 7, "CLOCK_MONOTONIC": 1}
+    there = {name: number for name, number in clocks.items() if name not in missing}
+    monkeypatch.setattr(guard, "time", types.SimpleNamespace(clock_gettime=lambda number: 100 + number, **there))
+    assert guard.uptime() == 100 + clocks[used]
+
+
 async def test_computer_that_slept(bench: Bench, clock: Clock) -> None:
     """A beat that comes right after a long sleep comes too late."""
     running = asyncio.create_task(bench.run(b"beat", closed=False, clock=clock))
@@ -284,9 +314,10 @@ async def test_closed(bench: Bench, tmp_path: Path) -> None:
     assert await bench.run(b"beat") == EXIT_DONE
     assert bench.written == ZEROS
     first, zero = bench.reports
-    assert (first.reason, first.outcome, first.tries) == (Reason.CLOSED, Outcome.TRYING, 0)
+    assert (first.reason, first.outcome, first.tries, first.seconds) == (Reason.CLOSED, Outcome.TRYING, 0, 0)
     assert abs(first.at - time.time()) < 10
     assert (zero.outcome, zero.tries) == (Outcome.ZERO_WRITTEN, 1)
+    assert 0 <= zero.seconds < 10
     assert zero.held_before == {"set_active_power": -20_000, "set_reactive_power": -20_000}
     assert zero.held_after == {"set_active_power": 0, "set_reactive_power": 0}
     assert read_report(tmp_path / "guard.json") == zero
@@ -334,6 +365,22 @@ async def test_zero_that_does_not_stay(bench: Bench, unit: MockModbusUnit) -> No
     assert [report.outcome for report in bench.reports] == ["trying", "already_zero", "zero_written"]
 
 
+async def test_zero_that_does_not_stay_is_paid_by_the_parent(bench: Bench, unit: MockModbusUnit) -> None:
+    """What the first look found is no result any longer."""
+    unit.holding.clear()
+    bench.orders = replace(bench.orders, silence_s=0.02)
+    running = asyncio.create_task(bench.run(closed=False, timing=replace(QUICK, give_up=60)))
+    while not bench.connects:  # noqa: ASYNC110 - what it waits for is a counter
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.01)
+    unit.holding[ACTIVE_SETPOINT] = MINUS_20_KW
+    unit.fail_write(ACTIVE_SETPOINT, IllegalDataAddressError())
+    await asyncio.sleep(0.1)
+    bench.lines.feed_data(b"paid\n")
+    assert await running == EXIT_DONE
+    assert [report.outcome for report in bench.reports] == ["trying", "already_zero", "paid"]
+
+
 @pytest.mark.parametrize("refuses", [0, 2], ids=["answers", "connects"])
 async def test_second_look_that_fails(bench: Bench, unit: MockModbusUnit, refuses: int) -> None:
     """Zero that was read back counts although the device cannot be asked once more."""
@@ -355,6 +402,25 @@ async def test_setpoints_that_cannot_be_read(bench: Bench, unit: MockModbusUnit)
     assert bench.written == ZEROS
     last = bench.reports[-1]
     assert (last.outcome, last.tries, last.held_before, last.held_after) == (Outcome.ZERO_WRITTEN, 1, None, None)
+
+
+async def test_unanswered_reading_ends_the_connection(bench: Bench, unit: MockModbusUnit) -> None:
+    """Before anything else is asked: a late answer must not be taken for that to the next request."""
+    unit.fail_read(ACTIVE_SETPOINT, ModbusTimeoutError())
+    with patch.object(unit, "disconnect", AsyncMock(side_effect=lambda: bench.said.append(b"disconnected"))):
+        unit.on_write(lambda _: bench.said.append(b"write"))
+        assert await bench.run() == EXIT_DONE
+    assert [line for line in bench.said if not line.endswith(b"\n")] == [b"disconnected", b"write", b"write"]
+
+
+async def test_zero_that_is_neither_acknowledged_nor_read_is_not_written(bench: Bench, unit: MockModbusUnit) -> None:
+    """Nobody knows where the setpoint stands."""
+    unit.fail_read(ACTIVE_SETPOINT, IllegalDataAddressError())
+    unit.fail_write(ACTIVE_SETPOINT, IllegalDataAddressError())
+    assert await bench.run() == EXIT_DONE
+    last = bench.reports[-1]
+    assert (last.outcome, last.held_before, last.held_after) == (Outcome.NOT_WRITTEN, None, None)
+    assert last.tries > 2
 
 
 async def test_read_back_that_fails(bench: Bench, unit: MockModbusUnit) -> None:
@@ -384,8 +450,15 @@ async def test_write_that_fails(bench: Bench, unit: MockModbusUnit) -> None:
     assert last.outcome is Outcome.NOT_WRITTEN
     assert last.tries > 2
     assert last.seconds >= QUICK.give_up
+    assert last.held_before == {"set_active_power": -20_000, "set_reactive_power": -20_000}
     assert last.held_after == {"set_active_power": -20_000, "set_reactive_power": 0}
     assert {write.address for write in bench.writes} == {REACTIVE_SETPOINT}
+
+
+async def test_last_attempt_counts(bench: Bench) -> None:
+    """It was started in time, and zero is written however late."""
+    assert await bench.run(timing=replace(QUICK, give_up=0)) == EXIT_DONE
+    assert bench.reports[-1].outcome is Outcome.ZERO_WRITTEN
 
 
 async def test_connections_that_fail(bench: Bench) -> None:
@@ -462,7 +535,6 @@ async def test_connect(
     with patch("modbus_connection.pymodbus.ModbusConnection", return_value=AsyncMock()) as opened:
         opened.return_value.for_unit = MagicMock()
         device = load(replace(bench.orders, kind=kind, params=params, per_phase=True))
-        assert [*device.runs] == [range(0x204, 0x207), range(0x208, 0x20B)]
         opened.assert_not_called()
         async with device.connect(reason) as unit:
             assert unit is opened.return_value.for_unit.return_value
@@ -473,6 +545,15 @@ async def test_connect(
     one = port()
     one.exclusive = True
     assert one.exclusive is (None if reason is Reason.SILENT else True)
+
+
+@pytest.mark.parametrize(
+    ("per_phase", "runs"),
+    [(False, (range(0x203, 0x204), range(0x207, 0x208))), (True, (range(0x204, 0x207), range(0x208, 0x20B)))],
+)
+def test_registers_in_use(bench: Bench, runs: tuple[range, ...], *, per_phase: bool) -> None:
+    """The total, or the phases: the others are never written."""
+    assert load(replace(bench.orders, per_phase=per_phase)).runs == runs
 
 
 def test_main_on_pipes(bench: Bench) -> None:

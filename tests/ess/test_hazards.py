@@ -1,6 +1,7 @@
 """The hazards of control, each with the rule that keeps it from happening."""
 
 import asyncio
+import json
 import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -18,6 +19,7 @@ from modbus_connection import (
 from modbus_connection.mock import MockModbusUnit, WriteEvent
 
 from custom_components.refu_ess.ess import (
+    Decision,
     End,
     EventKind,
     Limit,
@@ -31,8 +33,10 @@ from custom_components.refu_ess.ess import (
     WriteFailedError,
     lease,
 )
+from custom_components.refu_ess.ess.moment import Moment
 from custom_components.refu_ess.ess.record import OwedZero
 from custom_components.refu_ess.ess.setpoint import Envelope
+from custom_components.refu_ess.ess.soc_protection import SocState
 from tests.registers import (
     ACTIVE_SETPOINT,
     ACTIVE_SETPOINT_L1,
@@ -54,6 +58,7 @@ from tests.registers import (
 
 from .bench import ZERO, Bench, MakeBench
 from .clock import Clock
+from .good import GOOD
 
 START, STOP = (WORK_STATE, [1]), (WORK_STATE, [0])
 RESET = (ERROR_RESET, [1])
@@ -171,6 +176,14 @@ async def test_h1_lease_without_cycles_has_lost_its_control(bench: MakeBench) ->
     assert made.holds(0)
 
 
+def test_h1_lease_needs_looking_after_before_anything_is_sent() -> None:
+    """It is settled only when it is over."""
+    wanted = lease.Lease(asked=Power.total(20_000, 0, 1), owner="user", ends=Moment(1000, 1000))
+    state = lease.take(lease.idle(1), wanted, lease.nothing(1), Moment(0, 0))
+    assert not state.attempts
+    assert not state.settled
+
+
 # H2: our own setpoint is ours until proven otherwise
 
 
@@ -234,9 +247,117 @@ async def test_h2_another_system_is_one_after_5_s(bench: MakeBench, unit: MockMo
     await made.poll(2)
     assert made.controller.lease.last_end is End.FOREIGN_WRITER
     assert made.told(EventKind.FOREIGN_WRITER) == [{"held": -50_000, "sent": 20_000}]
+    assert made.told(EventKind.LEASE_ENDED) == [{"reason": "foreign_writer", "owner": "user"}]
     made.taken()
     await made.poll(20)
     assert made.written == []
+
+
+@pytest.mark.parametrize(
+    ("count", "seconds", "proven"),
+    [
+        pytest.param(3, 5, True, id="three over 5 s"),
+        pytest.param(2, 60, False, id="two"),
+        pytest.param(60, 4.9, False, id="many in less than 5 s"),
+    ],
+)
+def test_h2_proof_of_another_system(count: int, seconds: float, *, proven: bool) -> None:
+    """Three readings over 5 s: single ones may be torn or late."""
+    assert lease.Sightings(first=100, last=100 + seconds, count=count).proven is proven
+
+
+def under_a_lease() -> lease.State:
+    """A lease on 20 kW since 0 s."""
+    wanted = lease.Lease(asked=Power.total(20_000, 0, 1), owner="user", ends=Moment(1000, 1000))
+    state = lease.take(lease.idle(1), wanted, Decision(wanted.asked, Limit.NONE), Moment(0, 0))
+    return lease.attempted(state, wanted.asked, 0)
+
+
+def see(state: lease.State, watts: float, at: float) -> lease.State:
+    """Go on with a setpoint that was read then."""
+    reading = replace(GOOD, reachable=True, held=Power.total(watts, 0, 1), held_asked_at=at)
+    decision = None if state.lease is None else state.decision
+    state, _ = lease.tick(replace(state, ticked_at=Moment(at, at)), reading, decision, Moment(at, at))
+    return state
+
+
+def test_h2_reading_counts_once_however_often_it_is_judged() -> None:
+    """A cycle without a new poll sees nothing new."""
+    state = under_a_lease()
+    for at in (1, 1, 6, 6):
+        state = see(state, -50_000, at)
+    assert state.sightings == lease.Sightings(first=1, last=6, count=2)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "last_end"),
+    [pytest.param(10, End.FOREIGN_WRITER, id="10 s"), pytest.param(10.1, None, id="more than 10 s")],
+)
+def test_h2_sightings_that_lie_apart_are_no_proof(seconds: float, last_end: End | None) -> None:
+    """Another system that writes does so more often."""
+    state = under_a_lease()
+    for count in range(3):
+        state = see(state, -50_000, 1 + count * seconds)
+    assert state.last_end is last_end
+
+
+def test_h2_sightings_between_our_own_values_are_proof() -> None:
+    """Two systems that write in turn show each other's values in turn."""
+    state = under_a_lease()
+    for at in range(1, 6, 2):
+        state = see(see(state, -50_000, at), 20_000, at + 1)
+    assert state.last_end is None
+    assert see(state, -50_000, 7).last_end is End.FOREIGN_WRITER
+
+
+def test_h2_sightings_before_a_lease_count_for_nothing() -> None:
+    """Without one there is nothing to fight about."""
+    state = see(replace(lease.idle(1), sightings=lease.Sightings(first=1, last=6, count=9)), -50_000, 7)
+    assert state.sightings is None
+
+
+async def test_h2_end_of_a_lease_begins_the_watch_for_another_system_again(
+    bench: MakeBench, unit: MockModbusUnit
+) -> None:
+    """The zero has the same time to be shown as power has."""
+    made = await bench()
+    await made.power(20_000, duration_s=5)
+    write_every_second(made, unit, -50_000)
+    await made.poll(8)
+    assert made.controller.lease.last_end is End.EXPIRED
+    assert made.told(EventKind.FOREIGN_WRITER) == []
+    await made.poll(5)
+    assert len(made.told(EventKind.FOREIGN_WRITER)) == 1
+
+
+async def test_h2_another_system_is_no_news_once_zero_is_paid(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """It may do what it likes with a device that we have released."""
+    made = await bench()
+    await made.power(20_000)
+    await made.controller.async_release()
+    await made.poll()
+    assert made.controller.lease.debt is None
+    made.taken()
+    write_every_second(made, unit, -50_000)
+    await made.poll(20)
+    assert made.written == []
+    assert made.told(EventKind.FOREIGN_WRITER) == []
+
+
+async def test_h2_another_system_is_reported_once_although_our_zero_does_not_arrive(
+    bench: MakeBench, unit: MockModbusUnit
+) -> None:
+    """The zero for what it does not write stays owed; that it was let go is no news."""
+    made = await bench()
+    await made.power(20_000, 5000)
+    write_every_second(made, unit, -50_000)
+    unit.fail_write(REACTIVE_SETPOINT, ModbusTimeoutError("late"))
+    await made.poll(30)
+    assert made.holds(-50_000, 5000)
+    assert len(made.told(EventKind.FOREIGN_WRITER)) == 1
+    unit.fail_write(REACTIVE_SETPOINT, None)
+    await made.poll(3)
+    assert made.holds(-50_000, 0)
 
 
 async def test_h2_another_system_is_noticed_by_an_automation_that_commands_every_second(
@@ -293,6 +414,28 @@ async def test_h2_release_is_one_zero_and_no_fight(bench: MakeBench, unit: MockM
     assert not made.busy()
 
 
+def test_h2_late_values_are_watched_for_ten_seconds() -> None:
+    """After that a device shows none of our writes any longer."""
+    zero = Power.zero(1)
+    state = lease.acknowledged(lease.attempted(lease.idle(1), zero, 100), zero, 100)
+    assert not lease.tick(state, GOOD, None, Moment(109.9, 109.9))[0].settled
+    assert lease.tick(state, GOOD, None, Moment(110, 110))[0].settled
+
+
+async def test_h2_setpoint_that_a_user_released_is_zeroed_whoever_set_it(
+    bench: MakeBench, unit: MockModbusUnit
+) -> None:
+    """A device that goes on showing it for a while is no proof of another system that is writing."""
+    unit.holding[ACTIVE_SETPOINT] = word(30_000)
+    made = await bench()
+    show_late(made, unit, 8)
+    await made.controller.async_release()
+    await made.poll(20)
+    assert unit.holding[ACTIVE_SETPOINT]() == 0  # type: ignore[operator]
+    assert made.told(EventKind.FOREIGN_WRITER) == []
+    assert not made.busy()
+
+
 async def test_h2_setpoint_of_another_system_after_the_zero_is_left_alone(
     bench: MakeBench, unit: MockModbusUnit
 ) -> None:
@@ -324,7 +467,58 @@ async def test_h2_power_that_a_debt_is_owed_for_stays_ours_under_a_new_lease(
     unit.on_write(lambda _: unit.holding.update({ACTIVE_SETPOINT: word(-20_000)}))  # which ignores the new one
     await made.poll(8)
     assert made.controller.lease.lease is not None
+    assert made.limit() is Limit.NONE
     assert made.told(EventKind.FOREIGN_WRITER) == []
+
+
+async def test_h2_power_of_an_earlier_run_stays_ours_under_a_new_lease(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """A device that goes on showing it is no other system."""
+    unit.holding[ACTIVE_SETPOINT] = word(-20_000)
+    unit.fail_write(ACTIVE_SETPOINT, ModbusTimeoutError("late"))
+    made = await bench(record=Record(zero=OWED))
+    unit.fail_write(ACTIVE_SETPOINT, None)
+    await made.power(5000)
+    write_every_second(made, unit, -20_000)
+    await made.poll(8)
+    assert made.controller.lease.lease is not None
+    assert made.told(EventKind.FOREIGN_WRITER) == []
+
+
+def test_h2_acknowledged_power_is_no_acknowledged_zero() -> None:
+    """Nor is nothing at all."""
+    power = Power.total(20_000, 0, 1)
+    assert not lease.idle(1).zero_acknowledged
+    assert not lease.acknowledged(lease.attempted(lease.idle(1), power, 1), power, 2).zero_acknowledged
+
+
+def test_h2_setpoint_that_is_sent_again_is_one_attempt() -> None:
+    """It lasts from the first time to the last, and waits for its acknowledgement again."""
+    power = Power.total(20_000, 0, 1)
+    state = lease.acknowledged(lease.attempted(lease.idle(1), power, 1), power, 2)
+    state = lease.attempted(state, power, 3)
+    assert state.attempts == (lease.Attempt(power=power, first=1, last=3),)
+
+
+@pytest.mark.parametrize(
+    ("earlier", "kept"),
+    [
+        pytest.param([(20_000, 1, None), (10_000, 2, None)], [20_000, 10_000, 5000], id="none acknowledged"),
+        pytest.param([(20_000, 1, 1), (10_000, 2, None)], [20_000, 10_000, 5000], id="first acknowledged"),
+        pytest.param([(20_000, 1, 1), (10_000, 2, 2)], [10_000, 5000], id="both acknowledged"),
+        pytest.param([(20_000, 90.1, 90.1), (10_000, 91, 91)], [20_000, 10_000, 5000], id="less than 10 s old"),
+        pytest.param([(20_000, 90, 90), (10_000, 91, 91)], [10_000, 5000], id="10 s old"),
+    ],
+)
+def test_h2_attempts_that_the_device_may_still_show_stay_ours(
+    earlier: list[tuple[float, float, float | None]], kept: list[float]
+) -> None:
+    """That are the last one that was acknowledged, all after it, and all of the last 10 s."""
+    attempts = tuple(
+        lease.Attempt(power=Power.total(watts, 0, 1), first=at, last=at, acknowledged_at=acknowledged_at)
+        for watts, at, acknowledged_at in earlier
+    )
+    state = lease.attempted(replace(lease.idle(1), attempts=attempts), Power.total(5000, 0, 1), 100)
+    assert [one.power.total_active_w for one in state.attempts] == kept
 
 
 def test_h2_late_acknowledgement_of_power_is_none_of_the_zero() -> None:
@@ -368,6 +562,64 @@ async def test_h2_late_setpoint_after_the_zero_is_zeroed(bench: MakeBench, unit:
     unit.holding[ACTIVE_SETPOINT] = word(20_000)
     await made.poll(2)
     assert made.holds(0)
+
+
+async def test_h2_late_setpoint_after_a_second_release_is_zeroed_too(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """Each release is watched for as long."""
+    made = await bench()
+    await made.power(20_000)
+    for _ in range(2):
+        await made.controller.async_release()
+        await made.poll(2)
+        unit.holding[ACTIVE_SETPOINT] = word(20_000)
+        await made.poll(2)
+        assert made.holds(0)
+
+
+PAID, UNPAID = (), (lease.Send(Power.zero(1)),)
+
+
+@pytest.mark.parametrize(
+    ("change", "actions"),
+    [
+        pytest.param({"held": Power.zero(1), "held_asked_at": 6}, PAID, id="zero reads back"),
+        pytest.param({"held": Power.zero(1), "held_asked_at": 5.9}, UNPAID, id="zero of a reading before"),
+        pytest.param({"held": Power.total(10_000, 0, 1), "held_asked_at": 7}, UNPAID, id="ours reads back"),
+        pytest.param({"held_unreadable": True}, PAID, id="unreadable"),
+        pytest.param({"held_unreadable": True, "reachable": False}, UNPAID, id="link lost"),
+        pytest.param({}, UNPAID, id="not read yet"),
+    ],
+)
+def test_h2_acknowledged_zero_is_paid_once_it_reads_back(
+    change: dict[str, Any], actions: tuple[lease.Action, ...]
+) -> None:
+    """Or cannot be read although the device answers; until then it is sent again, and afterwards it is no news."""
+    zero = Power.zero(1)
+    state, _ = lease.end(under_a_lease(), End.EXPIRED)
+    state = lease.acknowledged(lease.attempted(state, zero, 5), zero, 6)
+    state, found = lease.tick(state, replace(GOOD, **change), None, Moment(8, 8))
+    assert found == actions
+    assert (state.debt is None) is (actions == PAID)
+
+
+def test_h2_zero_that_was_never_sent_is_not_paid() -> None:
+    """A reading of zero may be older than our power shows."""
+    state = lease.acknowledged(under_a_lease(), Power.total(20_000, 0, 1), 1)
+    state, _ = lease.end(state, End.EXPIRED)
+    reading = replace(GOOD, held=Power.zero(1), held_asked_at=7)
+    assert lease.tick(state, reading, None, Moment(8, 8))[1] == UNPAID
+
+
+def test_h2_zero_is_owed_until_it_is_acknowledged() -> None:
+    """After that only its reading back is awaited."""
+    zero = Power.zero(1)
+    state, _ = lease.end(under_a_lease(), End.EXPIRED)
+    state = lease.attempted(state, zero, 5)
+    assert lease.sure_limit(state) is Limit.ZERO_OWED
+    state = lease.acknowledged(state, zero, 6)
+    assert state.debt is not None
+    assert lease.sure_limit(state) is Limit.NOTHING_ASKED
+    assert lease.limit_of(state, GOOD, 7) is Limit.NOTHING_ASKED
 
 
 # H3: the zero is a debt
@@ -428,6 +680,7 @@ async def test_h3_zero_that_could_not_be_paid_is_paid_at_the_next_start(bench: M
     await made.shut_down()
     assert made.told(EventKind.ZERO_UNPAID)
     assert made.store.record.zero is not None
+    assert not made.store.record.unknown_zero
     unit.fail_requests(None)
     made.restart()
     made.taken()
@@ -453,10 +706,85 @@ async def test_h3_start_without_a_link_waits_for_it(bench: MakeBench, unit: Mock
     made = await bench(record=Record(zero=OWED))
     await made.poll(10)
     assert made.busy()
+    assert made.limit() is Limit.ZERO_OWED
+    assert made.store.record == Record(zero=OWED)
     unit.fail_requests(None)
     await made.poll(3)
     assert made.written == ZERO
     assert made.told(EventKind.ZERO_PAID) == [{"found": "ours"}]
+
+
+@pytest.mark.parametrize(
+    ("unreadable", "reachable", "actions"),
+    [(True, True, UNPAID), (True, False, PAID), (False, True, PAID), (False, False, PAID)],
+)
+def test_h3_zero_of_an_earlier_run_is_written_unseen_only_where_it_cannot_be_read(
+    actions: tuple[lease.Action, ...], *, unreadable: bool, reachable: bool
+) -> None:
+    """A link that is not there yet is waited for."""
+    state = lease.restore(lease.idle(1), OWED.ours)
+    reading = replace(GOOD, held_unreadable=unreadable, reachable=reachable)
+    state, found = lease.tick(state, reading, None, Moment(8, 8))
+    assert found == actions
+    assert state.debt is not None
+
+
+def test_h3_zero_that_is_there_already_is_watched_for_a_while() -> None:
+    """The last write of the earlier run shows within 4 s, or not at all."""
+    state = lease.restore(lease.idle(1), OWED.ours)
+    for at in (100, 103.9):
+        state = see(state, 0, at)
+        assert state.debt is not None
+    assert see(state, 0, 104).debt is None
+
+
+async def test_h3_way_out_looks_at_the_debt_of_an_earlier_run(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """It could not be compared before."""
+    unit.holding[ACTIVE_SETPOINT] = word(-20_000)
+    unit.fail_requests(ModbusConnectionError("gone"))
+    made = await bench(record=Record(zero=OWED))
+    unit.fail_requests(None)
+    await made.shut_down()
+    assert made.holds(0)
+    assert made.store.record == Record()
+
+
+async def test_h3_way_out_leaves_another_system_alone(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """A debt of an earlier run is compared first, also if the link comes back on the way out."""
+    unit.holding[ACTIVE_SETPOINT] = word(30_000)
+    unit.fail_requests(ModbusConnectionError("gone"))
+    made = await bench(record=Record(zero=OWED))
+
+    async def sleep(seconds: float) -> None:
+        made.clock.now += seconds
+        unit.fail_requests(None)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(asyncio, "sleep", sleep)
+        await made.controller.async_shut_down()
+    assert made.written == []
+
+
+async def test_h3_way_out_asks_nothing_if_nothing_is_owed(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """Home Assistant need not wait for a device that is not there."""
+    made = await bench()
+    asked: list[object] = []
+
+    async def read(names: object) -> None:
+        asked.append(names)
+
+    made.device.async_read = read  # type: ignore[method-assign]
+    await made.shut_down()
+    assert asked == []
+
+
+async def test_h3_way_out_says_what_the_device_holds(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """If zero could not be written."""
+    made = await bench()
+    await made.power(20_000)
+    unit.fail_write(ACTIVE_SETPOINT, ServerDeviceFailureError())
+    await made.shut_down()
+    assert made.told(EventKind.ZERO_UNPAID) == [{"held": 20_000}]
 
 
 async def test_h3_late_setpoint_of_the_earlier_run_is_zeroed(bench: MakeBench, unit: MockModbusUnit) -> None:
@@ -466,6 +794,21 @@ async def test_h3_late_setpoint_of_the_earlier_run_is_zeroed(bench: MakeBench, u
     await made.poll(3)
     assert made.holds(0)
     assert made.told(EventKind.ZERO_PAID) == [{"found": "ours"}]
+
+
+async def test_h3_setpoint_of_the_earlier_run_stays_ours_until_zero_arrives(
+    bench: MakeBench, unit: MockModbusUnit
+) -> None:
+    """However long the writes fail."""
+    unit.holding[ACTIVE_SETPOINT] = word(-20_000)
+    unit.fail_write(ACTIVE_SETPOINT, ModbusTimeoutError("late"))
+    made = await bench(record=Record(zero=OWED))
+    await made.poll(30)
+    assert made.limit() is Limit.ZERO_OWED
+    assert made.told(EventKind.FOREIGN_WRITER) == []
+    unit.fail_write(ACTIVE_SETPOINT, None)
+    await made.poll(2)
+    assert made.holds(0)
 
 
 async def test_h3_setpoint_of_another_system_is_left_alone_at_a_start(bench: MakeBench, unit: MockModbusUnit) -> None:
@@ -514,6 +857,18 @@ async def test_h3_reset_that_a_crash_left_at_one_goes_back_to_zero(bench: MakeBe
     await made.poll(3)
     assert made.written == [(ERROR_RESET, [0])]
     assert not made.store.record.reset_owed
+
+
+async def test_h3_no_record_no_reset(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """The 0 that would be owed could be forgotten; what was not sent does not count."""
+    unit.input[ERROR_CODE] = 7
+    made = await bench()
+    made.store.error = OSError("no space left on device")
+    with pytest.raises(WriteFailedError, match="not_recorded"):
+        await made.controller.async_begin_reset(forced=False)
+    assert made.written == []
+    assert made.controller.resetting.settled
+    assert made.controller.resetting.resets.count == 0
 
 
 async def test_h3_way_out_ends_a_reset(bench: MakeBench, unit: MockModbusUnit) -> None:
@@ -660,6 +1015,16 @@ async def test_h4_smoke_is_latched_over_a_restart(bench: MakeBench, unit: MockMo
     assert not made.store.record.smoke
 
 
+async def test_h4_error_reset_of_a_user_takes_back_the_latch_of_smoke(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """A user has looked."""
+    made = await bench(record=Record(smoke=True))
+    unit.input[ERROR_CODE] = 7
+    await made.poll()
+    await made.controller.async_begin_reset(forced=True)
+    await made.poll()
+    assert not made.store.record.smoke
+
+
 async def test_h4_start_is_written_once_where_the_register_cannot_be_read(
     bench: MakeBench, unit: MockModbusUnit
 ) -> None:
@@ -796,6 +1161,18 @@ async def test_h6_change_without_a_lease_leaves_another_system_alone(
     with pytest.raises(RefusedError, match=Refusal.FOREIGN_SETPOINT):
         await made.change(var=var)
     assert made.written == []
+
+
+async def test_h6_change_under_a_lease_is_not_refused_for_a_foreign_value(
+    bench: MakeBench, unit: MockModbusUnit
+) -> None:
+    """Once is no other system at work, and the setpoint is ours."""
+    made = await bench()
+    await made.power(20_000)
+    unit.holding[ACTIVE_SETPOINT] = word(-50_000)
+    await made.device.async_read(("total_setpoints",))
+    await made.change(watts=10_000)
+    assert made.holds(10_000)
 
 
 async def test_h6_change_to_zero_without_anything_is_a_release(bench: MakeBench) -> None:
@@ -953,9 +1330,29 @@ async def test_h9_replacement_that_cannot_be_recorded_leaves_the_lease(bench: Ma
     assert made.store.record.zero.owner == "first"
 
 
+FULL_RECORD = Record(
+    zero=OWED,
+    unknown_zero=True,
+    reset_owed=True,
+    last_reset=1_800_000_000.0,
+    resets=2,
+    fault_recovery=True,
+    stopped=True,
+    smoke=True,
+    soc_protection=True,
+    soc_state=SocState.FULL,
+)
+
+
+def test_h9_record_survives_its_file() -> None:
+    """All of it; and a file that says nothing is an empty one."""
+    assert Record.from_dict(json.loads(json.dumps(FULL_RECORD.as_dict()))) == FULL_RECORD
+    assert Record.from_dict({}) == Record()
+
+
 def test_h9_unknown_keys_are_kept() -> None:
     """A newer file survives an older release."""
-    stored = Record(zero=OWED, resets=2).as_dict() | {"of_the_future": [1, 2]}
+    stored = FULL_RECORD.as_dict() | {"of_the_future": [1, 2]}
     assert Record.from_dict(stored).as_dict() == stored
 
 
@@ -980,11 +1377,12 @@ def test_h9_broken_record_means_an_unknown_debt(stored: dict[str, object]) -> No
 
 
 def test_h9_record_of_the_first_release() -> None:
-    """Its lease becomes an owed zero."""
-    zero = Record.from_dict({"lease": {"active_power": -5000, "reactive_power": 300, "owner": "user"}}).zero
-    assert zero is not None
-    assert zero.ours == Envelope((-5000, 0), (0, 300))
-    assert zero.phases == 1
+    """Its lease becomes an owed zero, once."""
+    record = Record.from_dict({"lease": {"active_power": -5000, "reactive_power": 300, "owner": "user"}})
+    assert record == Record(zero=OwedZero(ours=Envelope((-5000, 0), (0, 300)), owner="user", taken_at=0))
+    assert record.zero is not None
+    assert record.zero.phases == 1
+    assert record.as_dict().keys() == Record().as_dict().keys()
 
 
 @pytest.mark.parametrize(("held", "told"), [(0, EventKind.ZERO_PAID), (20_000, EventKind.ZERO_UNPAID)])
@@ -996,7 +1394,45 @@ async def test_h9_unknown_debt_is_compared_and_reported(
     made = await bench(record=Record(unknown_zero=True))
     await made.poll(12)
     assert made.written == []
-    assert len(made.told(told)) == 1
+    assert made.told(told) == [{"held": held} if held else {"found": "zero"}]
+    assert made.store.record == Record()
+
+
+async def test_h9_record_of_a_command_that_failed_is_written_again(bench: MakeBench) -> None:
+    """Nobody knows how much of it the disk has."""
+    made = await bench()
+    made.store.error = OSError("no space left on device")
+    with pytest.raises(WriteFailedError, match="not_recorded"):
+        await made.power(20_000)
+    assert made.busy()
+    made.store.error = None
+    await made.poll()
+    assert made.store.saves == 1
+    assert not made.busy()
+
+
+async def test_h9_debt_keeps_the_time_at_which_it_was_taken(bench: MakeBench) -> None:
+    """However often it grows."""
+    made = await bench()
+    began = made.clock.moment().wall
+    await made.power(10_000)
+    await made.poll(5)
+    await made.power(20_000)
+    assert made.store.record.zero is not None
+    assert made.store.record.zero.taken_at == began
+    await made.poll(20)
+    assert made.store.record.zero.taken_at == began
+
+
+async def test_h9_user_may_release_while_an_unknown_debt_is_open(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """Before the setpoints could be compared."""
+    unit.holding[ACTIVE_SETPOINT] = word(20_000)
+    unit.fail_requests(ModbusConnectionError("gone"))
+    made = await bench(record=Record(unknown_zero=True))
+    unit.fail_requests(None)
+    await made.controller.async_release()
+    assert made.holds(0)
+    await made.poll()
     assert made.store.record == Record()
 
 
@@ -1196,10 +1632,31 @@ async def test_guard_is_started_before_power_and_ended_when_zero_is_paid(bench: 
     made.unit.on_write(lambda _: guard.log.append("write"))
     await made.power(20_000)
     assert guard.log == ["start", "write"]
-    guard.log.clear()
-    await made.controller.async_release()
+    await made.poll(3)
+    assert "paid" not in guard.log
+    made.unit.fail_write(ACTIVE_SETPOINT, ModbusTimeoutError("late"))
+    with pytest.raises(WriteFailedError):
+        await made.controller.async_release()
+    await made.poll(3)
+    assert "paid" not in guard.log
+    made.unit.fail_write(ACTIVE_SETPOINT, None)
     await made.poll(2)
     assert "paid" in guard.log
+
+
+async def test_guard_hears_of_us_before_and_after_what_may_take_time(bench: MakeBench) -> None:
+    """In every cycle, and at every step of the way out."""
+    guard = FakeGuard()
+    made = await bench(guard=guard)
+    await made.power(20_000)
+    guard.beat = lambda: guard.log.append("beat")  # type: ignore[method-assign]
+    made.unit.on_write(lambda _: guard.log.append("write"))
+    guard.log.clear()
+    await made.poll()
+    assert guard.log == ["beat", "start", "write", "beat"]
+    guard.log.clear()
+    await made.shut_down()
+    assert "beat" in guard.log
 
 
 async def test_guard_that_cannot_be_started_is_reported_once(bench: MakeBench) -> None:
@@ -1210,7 +1667,9 @@ async def test_guard_that_cannot_be_started_is_reported_once(bench: MakeBench) -
     await made.power(20_000)
     await made.poll(3)
     assert made.holds(20_000)
+    assert guard.log.count("start") == 1
     await made.poll(60)
+    assert guard.log.count("start") == 2, "it is tried again after a minute"
     assert made.told(EventKind.GUARD_MISSING) == [{}]
     guard.starts = True
     await made.poll(60)

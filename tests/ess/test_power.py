@@ -1,6 +1,7 @@
 """The power sent: every rule, and the properties that hold for any request and reading."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from custom_components.refu_ess.ess.enums import BatteryMode, BatteryState, Oper
 from custom_components.refu_ess.ess.limit import Limit
 from custom_components.refu_ess.ess.power import Decision, Settings, decide
 from custom_components.refu_ess.ess.reading import Reading
-from custom_components.refu_ess.ess.setpoint import Power
+from custom_components.refu_ess.ess.setpoint import Envelope, Power
 from custom_components.refu_ess.ess.soc_protection import UNBOUNDED, SocBounds
 
 from .good import GOOD
@@ -40,7 +41,7 @@ def total(decision: Decision) -> tuple[float, str]:
     return decision.power.total_active_w, decision.limit.value
 
 
-@pytest.mark.parametrize("watts", [-20_000, 20_000])
+@pytest.mark.parametrize("watts", [-90_000, -20_000, 20_000, 80_000])
 def test_what_is_allowed_is_sent(watts: float) -> None:
     """Within all limits exactly what was asked is sent."""
     assert total(ask(watts)) == (watts, "none")
@@ -113,6 +114,9 @@ def test_stop_request_can_be_ignored() -> None:
         (-95_000, {"inverter_charge_w": -50_000}, (-50_000, "inverter_charge")),  # its sign is unverified
         (95_000, {"inverter_discharge_w": 50_000}, (50_000, "inverter_discharge")),
         (95_000, {"inverter_discharge_w": 0}, (0, "inverter_discharge")),
+        (-95_000, {"inverter_charge_w": 0}, (0, "inverter_charge")),
+        (-95_000, {"inverter_charge_w": 90_000}, (-90_000, "battery_charge")),  # of equal limits the battery's is named
+        (95_000, {"inverter_discharge_w": 80_000}, (80_000, "battery_discharge")),
         (95_000, {"inverter_charge_w": 0, "inverter_discharge_w": 0}, (80_000, "battery_discharge")),
         (95_000, {"inverter_charge_w": None, "inverter_discharge_w": None}, (80_000, "battery_discharge")),
     ],
@@ -153,14 +157,23 @@ def test_reactive_power_alone_never_becomes_active_power(change: dict[str, Any])
     ("running_for_s", "expected"),
     [(None, 0), (0, 0), (30, 0), (31, 1000), (40, 10_000), (50, 20_000), (60, 20_000)],
 )
-def test_ramp_after_start(running_for_s: float | None, expected: float) -> None:
-    """For 30 s after the start nothing is sent, then it may rise by 1 kW each second."""
-    assert total(ask(20_000, running_for_s=running_for_s)) == (expected, "none" if expected == 20_000 else "ramp")
+@pytest.mark.parametrize("sign", [pytest.param(-1, id="charge"), pytest.param(1, id="discharge")])
+def test_ramp_after_start(running_for_s: float | None, expected: float, sign: int) -> None:
+    """For 30 s after the start nothing is sent, then it may rise by 1 kW each second, in either direction."""
+    limit = "none" if expected == 20_000 else "ramp"
+    assert total(ask(sign * 20_000, running_for_s=running_for_s)) == (sign * expected, limit)
 
 
-def test_ramp_holds_reactive_power_too() -> None:
+@pytest.mark.parametrize(("running_for_s", "expected"), [(None, 0), (0, 0), (1, 1000)])
+def test_ramp_without_a_delay(running_for_s: float | None, expected: float) -> None:
+    """A system that is not seen running gets nothing, also without a delay."""
+    assert total(ask(20_000, running_for_s=running_for_s, settings=Settings(start_delay_s=0))) == (expected, "ramp")
+
+
+@pytest.mark.parametrize("var", [-20_000, 20_000])
+def test_ramp_holds_reactive_power_too(var: float) -> None:
     """Reactive power rises with the same ramp."""
-    assert ask(5000, 20_000, running_for_s=40).power == Power((5000,), (10_000,))
+    assert ask(5000, var, running_for_s=40).power == Power((5000,), (var / 2,))
 
 
 @pytest.mark.parametrize(
@@ -178,6 +191,14 @@ def test_apparent_power(watts: float, var: float, phases: int, expected: Any) ->
     decision = ask(watts, var, phases=phases)
     assert (decision.power.active_w, decision.power.reactive_var) == expected
     assert decision.limit is (Limit.NONE if var == 80_000 else Limit.APPARENT_POWER)
+
+
+@pytest.mark.parametrize("watts", [-60_000, 60_000])
+@pytest.mark.parametrize("phases", [1, 3])
+def test_apparent_power_limits_both_directions(watts: float, phases: int) -> None:
+    """Charge and discharge have the same limit."""
+    found = ask(watts, phases=phases, settings=Settings(apparent_limit_va=30_000))
+    assert total(found) == (watts / 2, "apparent_power")
 
 
 def test_apparent_power_limits_one_phase() -> None:
@@ -202,6 +223,21 @@ def test_apparent_power_limits_one_phase() -> None:
 def test_rounding(watts: float, phases: int, expected: tuple[float, ...]) -> None:
     """Rounded towards zero to 100 W; what is left goes to the phases, so that they sum to the total."""
     assert ask(watts, phases=phases).power.active_w == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent"),
+    [
+        pytest.param((20_060, 30_050, 10_090), (20_100, 30_000, 10_100), id="discharge"),
+        pytest.param((-20_060, -30_050, -10_090), (-20_100, -30_000, -10_100), id="charge"),
+        pytest.param((10_050, -30_090, 10_060), (10_000, -30_000, 10_100), id="opposite phases"),
+    ],
+)
+def test_rounding_gives_to_the_phases_that_lost_most(asked: tuple[float, ...], sent: tuple[float, ...]) -> None:
+    """The total is rounded towards zero; phases whose own rounding took from it get it back, the largest rest first."""
+    decision = decide(Power(asked, (0.0,) * 3), GOOD, Settings(), running_for_s=LONG_AGO)
+    assert decision.power.active_w == sent
+    assert abs(sum(sent)) == abs(sum(asked)) // 100 * 100
 
 
 @pytest.mark.parametrize(
@@ -231,6 +267,14 @@ def test_less_than_a_step(asked: Power) -> None:
     decision = decide(asked, GOOD, Settings(), running_for_s=LONG_AGO)
     assert (decision.power.is_zero, decision.limit) == (True, Limit.BELOW_STEP)
     assert decide(Power((100.0,), (0.0,)), GOOD, Settings(), running_for_s=LONG_AGO).limit is Limit.NONE
+
+
+@pytest.mark.parametrize(
+    ("watts", "change"), [(3000, {"allowed_charge_w": 100}), (-3000, {"allowed_discharge_w": 100})]
+)
+def test_no_dead_band_for_a_battery_that_permits_a_step(watts: float, change: dict[str, Any]) -> None:
+    """A battery that permits 100 W is neither full nor empty."""
+    assert total(ask(watts, **change)) == (watts, "none")
 
 
 def test_dead_band_takes_reactive_power_too() -> None:
@@ -264,6 +308,20 @@ def test_soc_bounds(watts: float, bounds: SocBounds, expected: tuple[float, str]
     assert total(ask(watts, bounds=bounds, phases=phases)) == expected
 
 
+@pytest.mark.parametrize(
+    ("watts", "bounds", "limit"),
+    [
+        pytest.param(20_000, SocBounds(upper_w=0), "battery_discharge", id="reserve"),
+        pytest.param(-20_000, SocBounds(lower_w=0), "battery_charge", id="maximum"),
+    ],
+)
+def test_limit_of_the_battery_is_named_before_the_same_one_of_the_protection(
+    watts: float, bounds: SocBounds, limit: str
+) -> None:
+    """Where the battery permits nothing, nothing is left for the protection to take away."""
+    assert total(ask(watts, bounds=bounds, allowed_charge_w=0, allowed_discharge_w=0)) == (0, limit)
+
+
 def test_phases_keep_their_shares() -> None:
     """A limit on the total scales every phase alike."""
     asked = Power((30_000.0, 20_000.0, 10_000.0), (0.0,) * 3)
@@ -275,6 +333,7 @@ def test_phases_keep_their_shares() -> None:
     "active",
     [
         (10_000.0, -10_050.0, 0.0),  # a total of -50 W
+        (30_000.0, -10_000.0, 0.0),  # a total that would be turned, and the second phase with it
         (-30_000.0, 30_000.0, 0.0),
         (-9000.0, 0.0, 0.0),
         (-5e-324, 0.0, 0.0),
@@ -306,6 +365,56 @@ def test_power_has_one_value_or_three(active: tuple[float, ...], reactive: tuple
         Power(active, reactive)
 
 
+@pytest.mark.parametrize(
+    "compare",
+    [
+        pytest.param(lambda one: one.widened(Power.zero(3)), id="widened"),
+        pytest.param(lambda one: one.union(Envelope.zero(3)), id="union"),
+        pytest.param(lambda one: one.contains(Power.zero(3)), id="contains"),
+        pytest.param(lambda one: one.covers(Power.zero(3)), id="covers"),
+        pytest.param(lambda one: one.lingers(Power.zero(3)), id="lingers"),
+    ],
+)
+def test_totals_and_phases_are_never_compared(compare: Callable[[Envelope], object]) -> None:
+    """They are other registers, whose values say nothing about these."""
+    with pytest.raises(ValueError, match="argument 2"):
+        compare(Envelope.zero(1))
+
+
+@pytest.mark.parametrize(
+    ("watts", "contained", "covered"),
+    [
+        pytest.param(0, True, True, id="zero"),
+        pytest.param(20_000, True, True, id="upper end"),
+        pytest.param(20_100, False, True, id="a step beyond it"),
+        pytest.param(20_101, False, False, id="more than a step beyond it"),
+        pytest.param(-10_000, True, True, id="lower end"),
+        pytest.param(-10_100, False, True, id="a step below it"),
+        pytest.param(-10_101, False, False, id="more than a step below it"),
+    ],
+)
+def test_range_of_setpoints(watts: float, *, contained: bool, covered: bool) -> None:
+    """What was sent lies in it exactly; what reads back may be rounded up by one step."""
+    ours = Envelope.zero(1).widened(Power.total(20_000, 0, 1)).widened(Power.total(-10_000, 0, 1))
+    power = Power.total(watts, 0, 1)
+    assert (ours.contains(power), ours.covers(power)) == (contained, covered)
+    assert ours.lingers(power) is (covered and watts != 0)
+
+
+@pytest.mark.parametrize("var", [-100, 100])
+def test_range_of_nothing_is_zero_alone(var: float) -> None:
+    """A setpoint that was never sent other than zero is not rounded either."""
+    assert not Envelope.zero(1).covers(Power.total(0, var, 1))
+
+
+def test_range_of_one_setpoint_says_nothing_about_the_others() -> None:
+    """Another system's active power beside our reactive power: some of it lingers, not all of it is ours."""
+    ours, held = Envelope.zero(1).widened(Power.total(0, 5000, 1)), Power.total(-50_000, 5000, 1)
+    assert not ours.covers(held)
+    assert ours.lingers(held)
+    assert not ours.lingers(Power.total(-50_000, 0, 1))
+
+
 def test_sum_beyond_every_number() -> None:
     """Values whose sum is no finite number are an error too."""
     with pytest.raises(ValueError, match="finite"):
@@ -314,10 +423,10 @@ def test_sum_beyond_every_number() -> None:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_no_number(value: float) -> None:
-    """A non-finite value is an error."""
-    with pytest.raises(ValueError, match="finite"):
+    """A non-finite value is an error that names the power."""
+    with pytest.raises(ValueError, match="power must be a finite number"):
         ask(value)
-    with pytest.raises(ValueError, match="finite"):
+    with pytest.raises(ValueError, match="power must be a finite number"):
         ask(1000, value)
 
 

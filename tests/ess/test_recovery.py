@@ -123,8 +123,35 @@ def test_system_that_did_not_run_is_not_started() -> None:
     """A fault in Standby ends in Standby."""
     story = Story()
     story.live(STANDBY)
-    story.live(FAULT, 10)
+    assert story.live(FAULT, 10) == MET_FAULT
+    assert story.live(STANDBY) == []
+    assert story.state.step is Step.WATCHING
     assert story.live(STANDBY, 20) == []
+
+
+def test_system_that_stopped_before_the_fault_is_not_started() -> None:
+    """Whoever stopped it."""
+    story = Story()
+    story.live(OK)
+    story.live(STANDBY)
+    assert story.live(FAULT, 10) == MET_FAULT
+    assert story.live(STANDBY, 20) == []
+
+
+def test_fault_that_was_out_of_sight_for_a_while_is_the_same_one() -> None:
+    """Its 30 s go on."""
+    story = faulty()
+    assert story.live(BLIND, 5) == []
+    assert story.live(FAULT, 24) == []
+    assert story.live(FAULT) == [Action.RESET]
+
+
+def test_system_is_not_started_before_its_reset_is_over() -> None:
+    """The register may still hold 1."""
+    story = faulty()
+    assert story.live(FAULT, 30) == [Action.RESET]
+    assert story.live(replace(STANDBY, reset_settled=False), 5) == []
+    assert story.live(STANDBY, 3) == [Action.WRITE_START]
 
 
 def test_system_that_runs_again_is_left_alone() -> None:
@@ -188,6 +215,39 @@ def test_start_without_effect_is_reported_and_not_repeated() -> None:
     assert story.live(STANDBY, 400) == [Action.WRITE_START, Action.REPORT_NO_EFFECT]
 
 
+def test_start_without_effect_is_reported_although_it_was_out_of_sight_meanwhile() -> None:
+    """Blindness is no effect."""
+    story = faulty()
+    story.live(INIT)
+    story.live(STANDBY)
+    assert story.live(BLIND, 5) == []
+    assert story.live(STANDBY, 400) == [Action.REPORT_NO_EFFECT]
+
+
+def test_start_without_effect_is_not_repeated_after_another_fault() -> None:
+    """The system has not run since."""
+    story = faulty()
+    story.live(INIT)
+    assert story.live(STANDBY, 61) == [Action.WRITE_START, Action.REPORT_NO_EFFECT]
+    assert story.live(FAULT, 5) == MET_FAULT
+    assert story.live(STANDBY, 20) == []
+
+
+def test_start_is_written_only_in_standby() -> None:
+    """Whatever else permits it."""
+    story = faulty()
+    assert story.live(replace(INIT, may_start=True), 5) == []
+
+
+def test_smoke_while_standby_is_awaited_ends_the_intent_to_start() -> None:
+    """Also if it comes with the Standby itself."""
+    for watched in (INIT, STANDBY):
+        story = faulty()
+        story.live(INIT)
+        assert story.live(replace(watched, smoke=True)) == []
+        assert story.live(STANDBY, 20) == []
+
+
 @pytest.mark.parametrize("step", Step)
 def test_smoke_at_any_step_needs_a_user(step: Step) -> None:
     """One reading with smoke, gone again, ends resetting and starting."""
@@ -228,6 +288,16 @@ def test_stop_in_init_stands_although_the_system_runs_for_a_moment() -> None:
     assert Action.WRITE_START not in story.live(FAULT, 5) + story.live(STANDBY, 20)
 
 
+def test_stop_stands_while_the_register_says_so() -> None:
+    """A system that runs all the same has not stopped yet, or was never started by way of it."""
+    story = Story()
+    story.live(OK)
+    story.state = story.state.stopped_by_user()
+    story.live(STANDBY, 3)
+    story.live(replace(OK, work_state=WorkState.STOP), 3)
+    assert Action.WRITE_START not in story.live(FAULT, 5) + story.live(STANDBY, 20)
+
+
 def test_stop_is_over_when_another_system_has_started_it() -> None:
     """It was seen stopped, and runs while the register says START."""
     story = Story()
@@ -239,18 +309,89 @@ def test_stop_is_over_when_another_system_has_started_it() -> None:
     assert story.live(STANDBY, 3) == [Action.WRITE_START]
 
 
-def test_ten_minutes_without_readings_end_the_intent_to_start() -> None:
-    """Nobody knows what happened meanwhile."""
+def test_stop_of_a_user_leaves_a_reset_under_way() -> None:
+    """It ends the intent to start, not the reset of the fault."""
     story = faulty()
-    story.live(BLIND, 601)
-    assert story.live(STANDBY, 10) == []
+    story.state = story.state.stopped_by_user()
+    assert story.live(FAULT, 29) == []
+    assert story.live(FAULT) == [Action.RESET]
+    story.state = story.state.stopped_by_user()
+    assert story.state.step is Step.RESETTING
 
 
-def test_nine_minutes_without_readings_do_not() -> None:
-    """A shorter gap is bridged."""
+def test_start_that_a_user_stopped_is_not_missed() -> None:
+    """A STOP right after START leaves the system in Standby, which is no START without effect."""
     story = faulty()
-    story.live(BLIND, 540)
+    story.live(INIT)
+    assert story.live(STANDBY) == [Action.WRITE_START]
+    story.state = story.state.stopped_by_user()
+    assert story.live(STANDBY, 400) == []
+
+
+def test_second_stop_stands_although_the_system_was_seen_stopped_after_the_first() -> None:
+    """What was seen before it does not take it back."""
+    story = Story()
+    story.live(OK)
+    story.state = story.state.stopped_by_user()
+    story.live(STANDBY, 3)
+    story.state = story.state.stopped_by_user()
+    story.live(OK, 2)
+    assert Action.WRITE_START not in story.live(FAULT, 5) + story.live(STANDBY, 20)
+
+
+def test_start_of_a_user_takes_back_a_stop() -> None:
+    """Once the system has run after it, it is started again after a fault."""
+    story = Story()
+    story.live(OK)
+    story.state = story.state.stopped_by_user().started_by_user()
+    story.live(OK)
+    story.live(FAULT)
     assert story.live(STANDBY, 3) == [Action.WRITE_START]
+
+
+def test_system_that_was_stopped_has_to_run_again_before_it_is_started() -> None:
+    """A user's START that ends in a fault at once is not repeated."""
+    story = Story()
+    story.live(OK)
+    story.state = story.state.stopped_by_user().started_by_user()
+    story.live(FAULT)
+    assert Action.WRITE_START not in story.live(STANDBY, 20)
+
+
+@pytest.mark.parametrize("course", [pytest.param([INIT], id="before"), pytest.param([INIT, STANDBY], id="after")])
+def test_start_of_a_user_takes_the_place_of_the_one_of_the_recovery(course: list[RecoveryInputs]) -> None:
+    """START is not written a second time, and its effect is not the recovery's."""
+    story = faulty()
+    for watched in course:
+        story.live(watched)
+    story.state = story.state.started_by_user()
+    assert story.live(STANDBY, 400) == []
+
+
+def test_latches_outlast_the_recovery() -> None:
+    """A recovery that is switched off remembers what forbids to start, and nothing else."""
+    latched = Recovery(stopped=True, halted=True, smoke=True)
+    busy = replace(latched, step=Step.RESETTING, since=5, healthy=True, running=True, stop_owed=True)
+    assert busy.latches() == latched
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [pytest.param(599, [Action.WRITE_START], id="10 minutes"), pytest.param(600, [], id="more than 10 minutes")],
+)
+def test_more_than_ten_minutes_without_readings_end_the_intent_to_start(seconds: int, expected: list[Action]) -> None:
+    """Nobody knows what happened meanwhile; a shorter gap is bridged."""
+    story = faulty()
+    story.live(BLIND, seconds)
+    assert story.live(STANDBY, 10)[:1] == expected
+
+
+def test_fault_that_began_out_of_sight_is_left_alone() -> None:
+    """As one that was there at first: what preceded it is not known."""
+    story = Story()
+    story.live(OK)
+    story.live(BLIND, 601)
+    assert story.live(FAULT, 100) == []
 
 
 @pytest.mark.parametrize(

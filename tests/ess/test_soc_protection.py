@@ -1,10 +1,13 @@
 """The protection of the state of charge."""
 
+import math
+
 import pytest
 from hypothesis import given, settings as examples, strategies as st
 
 from custom_components.refu_ess.ess.enums import SystemState
 from custom_components.refu_ess.ess.limit import Limit
+from custom_components.refu_ess.ess.refusal import OutOfRangeError
 from custom_components.refu_ess.ess.soc_protection import (
     UNBOUNDED,
     SocBounds,
@@ -70,6 +73,7 @@ def test_full_needs_all_three(allowed_w: float, system_state: SystemState | None
 def test_full_battery_below_the_maximum() -> None:
     """From 99 % on, a running battery that takes nothing more is full."""
     assert next_state(SocState.NORMAL, 99, 0, SystemState.START, SocSettings()) is SocState.FULL
+    assert next_state(SocState.NORMAL, 99, None, SystemState.START, SocSettings()) is SocState.FULL
     assert next_state(SocState.NORMAL, 98, 0, SystemState.START, SocSettings()) is SocState.NORMAL
 
 
@@ -88,6 +92,7 @@ def test_full_battery_below_the_maximum() -> None:
         ("charge_soc", 0, 90_000, 0, forced(-18_000)),
         ("charge_soc", 0, 5100, 99, forced(-5100)),
         ("charge_soc", 7, 0, 90_000, forced(0)),
+        ("charge_soc", 7, None, 90_000, forced(0)),
         ("charge_soc", 0, 20_000, 0, forced(-5100)),  # beyond the dead band of an empty battery
         ("charge_soc", 0, 5000, 0, SocBounds(upper_w=0)),  # which cannot hold less
         ("charge_soc", 7, None, None, SocBounds(upper_w=0)),
@@ -140,15 +145,37 @@ def test_no_gap_at_the_minimum(state: SocState, soc: float, charge_w: float | No
 
 
 @pytest.mark.parametrize(
-    ("wrong", "name"),
+    ("wrong", "name", "minimum", "maximum"),
     [
-        ({"charge_soc": 11}, "charge_soc"),
-        ({"charge_soc": -1}, "charge_soc"),
-        ({"max_soc": 15}, "max_soc"),
-        ({"max_soc": 101}, "max_soc"),
+        ({"min_soc": -1}, "min_soc", 0, 93),
+        ({"min_soc": 94}, "min_soc", 0, 93),  # so that there is room for the hysteresis below full
+        ({"min_soc": math.nan}, "min_soc", 0, 93),
+        ({"charge_soc": 11}, "charge_soc", 0, 10),
+        ({"charge_soc": -1}, "charge_soc", 0, 10),
+        ({"max_soc": 15}, "max_soc", 16, 100),
+        ({"max_soc": 101}, "max_soc", 16, 100),
     ],
 )
-def test_settings_out_of_order(wrong: dict[str, float], name: str) -> None:
-    """Limits in the wrong order are refused by name."""
-    with pytest.raises(ValueError, match=name):
+def test_settings_out_of_order(wrong: dict[str, float], name: str, minimum: float, maximum: float) -> None:
+    """Limits in the wrong order are refused by name, with the range that the others leave."""
+    with pytest.raises(OutOfRangeError) as refused:
         SocSettings(**wrong)
+    found = refused.value
+    assert (found.field, found.minimum, found.maximum, found.unit) == (name, minimum, maximum, "%")
+
+
+@pytest.mark.parametrize(
+    "permitted",
+    [
+        {"min_soc": 0, "charge_soc": 0},
+        {"min_soc": 93, "max_soc": 99},
+        {"charge_soc": 10},
+        {"charge_soc": 0},
+        {"max_soc": 16},
+        {"max_soc": 100},
+    ],
+)
+def test_ends_of_the_ranges_are_permitted(permitted: dict[str, float]) -> None:
+    """The charge limit may be the minimum, and the maximum lies beyond the hysteresis."""
+    settings = SocSettings(**permitted)
+    assert {name: getattr(settings, name) for name in permitted} == permitted

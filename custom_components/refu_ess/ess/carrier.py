@@ -7,7 +7,6 @@ and the next cycle goes on from there.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import replace
 
 from modbus_connection import (
@@ -191,8 +190,7 @@ class Carrier:
 
     async def _read_back(self) -> None:
         """Read the setpoints in use after a command, so that they show and a zero counts as delivered."""
-        with suppress(ModbusError):
-            await self.device.async_read((SETPOINT_BLOCKS[self.lease.phases],))
+        await self.device.async_read((SETPOINT_BLOCKS[self.lease.phases],))
 
     # The record
 

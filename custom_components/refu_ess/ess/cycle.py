@@ -289,7 +289,10 @@ class Cycle(Carrier):
         """Take one step of the shutdown; returns whether nothing is owed any longer."""
         self.guard.beat()
         if self.lease.sent is None or self.lease.zero_acknowledged:  # else reading would only take time
-            await self.device.async_read((*INPUT_BLOCKS, SETPOINT_BLOCKS[self.lease.phases]))
+            await self.device.async_read(INPUT_BLOCKS)
+            if not all(piece.silent for name in INPUT_BLOCKS for piece in self.device.blocks[name].pieces):
+                # Without a link the setpoints would count as unreadable, and not be asked again once it is back.
+                await self.device.async_read((SETPOINT_BLOCKS[self.lease.phases],))
             now = self._clock()
             await self._attempt(self._step_lease(self.reading(now), now))
         if not self.resetting.settled:

@@ -224,7 +224,6 @@ def take(state: State, lease: Lease, decision: Decision, now: Moment) -> State:
         ticked_at=now,
         deviating_since=None,
         reported=None,
-        repaid=False,
     )
 
 
@@ -241,9 +240,7 @@ def end(state: State, reason: End, held: Power | None = None) -> tuple[State, tu
     `held` is a setpoint on the device that a user wants to be zero too, whoever wrote it.
     """
     ours = state.ours() if held is None else state.ours().widened(held)
-    ended = replace(
-        state, debt=Debt(ours=ours), decision=nothing(state.phases), deviating_since=None, sightings=None, repaid=False
-    )
+    ended = replace(state, debt=Debt(ours=ours), decision=nothing(state.phases), sightings=None, repaid=False)
     reports: tuple[Action, ...] = ()
     if state.lease is not None:
         reports = (Report(EventKind.LEASE_ENDED, {"reason": reason.value, "owner": state.lease.owner}),)
@@ -305,8 +302,7 @@ def _judge(state: State, reading: Reading) -> tuple[State, tuple[Action, ...]]:
     if state.let_go or (state.debt is not None and not state.debt.known):
         return state, ()
     if state.ours().covers(reading.held):
-        apart = state.sightings is not None and reading.held_asked_at - state.sightings.last > SIGHTINGS_APART_S
-        return (replace(state, sightings=None) if apart else state), ()
+        return state, ()
     sightings = state.sightings
     if sightings is None or reading.held_asked_at - sightings.last > SIGHTINGS_APART_S:
         sightings = Sightings(first=reading.held_asked_at, last=reading.held_asked_at)

@@ -197,7 +197,7 @@ def _rounded(values: tuple[float, ...]) -> tuple[float, ...]:
     rests = [value / STEP - whole for value, whole in zip(values, steps, strict=True)]
     # Largest remainder first; ties keep the order of the phases.
     for index in sorted(range(len(values)), key=lambda one: -abs(rests[one])):
-        if missing and rests[index] * missing > 0:
+        if rests[index] * missing > 0:
             steps[index] += int(math.copysign(1, missing))
             missing -= int(math.copysign(1, missing))
     return tuple(float(step * STEP) for step in steps)
