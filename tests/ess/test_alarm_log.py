@@ -187,6 +187,8 @@ async def test_pictures(device: RefuEss, unit: MockModbusUnit) -> None:
         "battery_highest_temperature": 0,
         "battery_lowest_temperature": 0,
         "system_state": "start",
+        "error_code": 0,
+        "dcdc_error": 0,
     }
     unit.fail_read(BATTERY_BLOCK, IllegalDataAddressError(), register_type="input")
     await device.async_poll()

@@ -807,6 +807,14 @@ async def test_stop_ends_the_lease_before_it_is_written(bench: MakeBench) -> Non
     assert made.controller.lease.last_end is End.STOPPED
 
 
+async def test_stop_without_a_lease_writes_nothing_else(bench: MakeBench) -> None:
+    """There is no power of ours to take back."""
+    made = await bench()
+    await made.controller.async_set_work_state(WorkState.STOP)
+    assert made.written == [(WORK_STATE, [0])]
+    assert made.device.work_state is WorkState.STOP
+
+
 async def test_unlabelled_fault_bit_refuses_start(bench: MakeBench, unit: MockModbusUnit) -> None:
     """A bit of a fault word that has no label counts as a fault for starting."""
     made = await bench()

@@ -1203,6 +1203,14 @@ async def test_h7_stop_setpoints_and_release_work_where_nothing_can_be_read(
     assert not made.busy()
 
 
+async def test_h7_setpoints_that_cannot_be_read_refuse_no_change(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """Whether another system set them cannot be known."""
+    unit.fail_read(ACTIVE_SETPOINT, ServerDeviceFailureError())
+    made = await bench()
+    await made.change(watts=20_000)
+    assert made.holds(20_000)
+
+
 async def test_h7_failed_input_block_does_not_keep_a_zero_from_being_delivered(
     bench: MakeBench, unit: MockModbusUnit
 ) -> None:
