@@ -14,7 +14,7 @@ from homeassistant.setup import async_setup_component
 from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
 from tests.generated import INTEGRATION, ROOT
-from tests.helpers import state
+from tests.helpers import shown, state
 
 FOLDER = ROOT / "blueprints" / "automation"
 BLUEPRINTS = sorted(FOLDER.rglob("*.yaml"))
@@ -61,6 +61,7 @@ INPUTS: dict[str, dict[str, Any]] = {
     "surplus": {"ess": "refu", "ess_power": ESS, "soc": SOC, "grid_power": GRID, "target": 0},
 }
 """The inputs of each blueprint, unless a test gives others."""
+LOGGERS = ("homeassistant.components.automation", "homeassistant.helpers")
 
 
 class Message(NamedTuple):
@@ -222,10 +223,14 @@ class House:
         """Return the texts of the messages since the last call."""
         return [message.text for message in self.messages()]
 
-    def complaints(self, name: str) -> list[str]:
-        """Return the warnings and errors in the log of an automation."""
+    def complaints(self) -> list[str]:
+        """Return the warnings and errors in the log about automations, their scripts, and templates that fail."""
         return [
             record.getMessage()
             for record in self._caplog.records
-            if record.levelno >= logging.WARNING and name in record.name
+            if record.levelno >= logging.WARNING and record.name.startswith(LOGGERS)
         ]
+
+    def runs(self, name: str) -> int:
+        """Return how many runs of an automation are active or wait."""
+        return int(shown(self.hass, f"automation.{name}").attributes["current"])

@@ -86,12 +86,15 @@ async def test_the_reminders_end_with_their_number(house: House) -> None:
 
 
 async def test_the_reminders_end_with_the_last_alarm(house: House) -> None:
+    """So does the run, which would wait in vain."""
     await house.run("alarm_notification")
     house.raise_alarm("Fuse")
     await house.wait(100, step=10)
+    assert house.runs("alarm_notification") == 1
     house.clear_alarm("Fuse")
     await house.wait(3000, step=10)
     assert house.messages() == [("send", "REFU ESS: fault", "Fuse (fault, battery)")]
+    assert house.runs("alarm_notification") == 0
 
 
 async def test_an_alarm_during_reminders_is_sent_at_once(house: House) -> None:

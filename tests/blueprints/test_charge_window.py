@@ -36,6 +36,7 @@ async def test_price(house: House, price: object, charges: bool) -> None:
     await house.run("charge_window", price=PRICE, highest_price=50)
     await house.wait(30)
     assert house.powers == ([-20_000] if charges else [])
+    assert house.complaints() == []
 
 
 async def test_state_of_charge(house: House) -> None:
@@ -75,6 +76,7 @@ async def test_highest_import(house: House, grid: object, unit: str, ess: object
     await house.run("charge_window", grid_power=GRID, ess_power=ESS, grid_limit=60)
     await house.wait(30)
     assert house.powers == powers
+    assert house.complaints() == []
 
 
 async def test_a_meter_needs_the_power_of_the_ess(house: House) -> None:

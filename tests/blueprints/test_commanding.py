@@ -38,7 +38,7 @@ async def test_nothing_is_commanded_on_bad_readings(
     house.readings(150, quarter_kwh=35)
     await house.wait(10)
     assert len(house.commands) == 1
-    assert house.complaints(name) == []
+    assert house.complaints() == []
 
 
 @with_meter
@@ -95,4 +95,4 @@ async def test_a_refusal_is_logged_once_a_minute(house: House, name: str, inputs
     await house.run(name, **inputs)
     await house.wait(180)
     assert 2 <= len(house.commands) <= 3
-    assert len(house.complaints(name)) == len(house.commands)
+    assert len(house.complaints()) == len(house.commands)
