@@ -31,8 +31,8 @@ async def test_nothing_is_commanded_on_bad_readings(
     house.show(entity, value, unit)
     await house.run(name)
     await house.at(11)
-    if entity != GRID:  # else its age would be the reason
-        house.show(GRID, 150, "kW", seen=1)
+    reading = (value, unit) if entity == GRID else ("150", "kW")
+    house.show(GRID, *reading, seen=1)  # a new one, or its age would be the reason
     await house.wait(30)
     assert house.commands == []
     house.readings(150, quarter_kwh=35)
