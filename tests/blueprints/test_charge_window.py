@@ -86,6 +86,7 @@ async def test_a_meter_needs_the_power_of_the_ess(house: House) -> None:
     await house.run("charge_window", grid_power=GRID, grid_limit=60)
     await house.wait(60)
     assert house.commands == []
+    assert house.complaints() == []
 
 
 async def test_an_old_reading_ends_the_commands(house: House) -> None:

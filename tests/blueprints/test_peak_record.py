@@ -87,6 +87,7 @@ async def test_any_unit(
     house.show(QUARTER, shown, unit, last_period=last_period)
     await house.run("peak_record")
     assert await quarter_end(house) == peak
+    assert house.complaints() == []
 
 
 async def test_windows(house: House) -> None:
