@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from freezegun.api import FrozenDateTimeFactory
 from homeassistant.config_entries import SOURCE_USER, ConfigFlowResult
-from homeassistant.core import HomeAssistant
+from homeassistant.core import HomeAssistant, State
 from homeassistant.data_entry_flow import FlowResultType
 from modbus_connection.mock import MockModbusUnit
 from pytest_homeassistant_custom_component.common import async_fire_time_changed
@@ -48,11 +48,16 @@ async def seconds(hass: HomeAssistant, freezer: FrozenDateTimeFactory, count: in
                 await asyncio.sleep(0)
 
 
-def state(hass: HomeAssistant, entity_id: str) -> str:
-    """Return the state of an entity that is there."""
+def shown(hass: HomeAssistant, entity_id: str) -> State:
+    """Return the state, with its attributes, of an entity that is there."""
     found = hass.states.get(entity_id)
     assert found is not None
-    return found.state
+    return found
+
+
+def state(hass: HomeAssistant, entity_id: str) -> str:
+    """Return the state of an entity that is there."""
+    return shown(hass, entity_id).state
 
 
 def own_lines(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:

@@ -204,9 +204,9 @@ async def test_read_only(
 
 async def ask(hass: HomeAssistant, **data: Any) -> dict[str, Any]:
     """Return what the action answers."""
-    return await hass.services.async_call(  # type: ignore[return-value]
-        DOMAIN, "get_alarms", data, blocking=True, return_response=True
-    )
+    answer = await hass.services.async_call(DOMAIN, "get_alarms", data, blocking=True, return_response=True)
+    assert answer is not None
+    return dict(answer)
 
 
 async def test_action_and_diagnostics(

@@ -39,11 +39,19 @@ def test_guard_has_a_link_of_its_own(shared: bool) -> None:
     assert guard_link(SERIAL_DATA | {"share_connection": shared}) == link(serial, 3)
 
 
-def test_shared_rtu_over_tcp_is_a_serial_link() -> None:
-    """Home Assistant's shared link knows RTU over TCP as a serial port; IPv6 addresses are put in brackets."""
-    shared = {"transport": "rtu_over_tcp", "share_connection": True, "unit_id": 1, "port": 502}
-    assert modbus_params(shared | {"host": "2001:db8::1"}).device == "socket://[2001:db8::1]:502"  # type: ignore[union-attr]
-    assert modbus_params(shared | {"host": HOST}).device == f"socket://{HOST}:502"  # type: ignore[union-attr]
+@pytest.mark.parametrize(
+    ("host", "device"),
+    [
+        pytest.param("2001:db8::1", "socket://[2001:db8::1]:502", id="IPv6-in-brackets"),
+        pytest.param(HOST, f"socket://{HOST}:502", id="IPv4"),
+    ],
+)
+def test_shared_rtu_over_tcp_is_a_serial_link(host: str, device: str) -> None:
+    """Home Assistant's shared link knows RTU over TCP as a serial port."""
+    shared = {"transport": "rtu_over_tcp", "share_connection": True, "unit_id": 1, "host": host, "port": 502}
+    params = modbus_params(shared)
+    assert isinstance(params, ModbusSerialParams)
+    assert params.device == device
 
 
 class Wrong:

@@ -24,7 +24,7 @@ from custom_components.refu_ess.commander import owner_of
 from custom_components.refu_ess.const import DOMAIN
 from custom_components.refu_ess.ess.guard import GuardReport, Outcome, Reason, store_report
 
-from .helpers import QUICK, ZERO, Written, seconds, state
+from .helpers import QUICK, ZERO, Written, seconds, shown, state
 from .registers import (
     ACTIVE_SETPOINT,
     ACTIVE_SETPOINT_L1,
@@ -87,8 +87,8 @@ async def test_charge_from_the_interface(
 @pytest.mark.usefixtures("ready")
 async def test_setpoint_in_kw(hass: HomeAssistant, written: Written, kw: float, word: int) -> None:
     """A setpoint has the unit of the power sensors, and is rounded to the 100 W of its register towards zero."""
-    unit = hass.states.get("sensor.refu_ess_active_power").attributes["unit_of_measurement"]  # type: ignore[union-attr]
-    assert hass.states.get(NUMBER).attributes["unit_of_measurement"] == unit == "kW"  # type: ignore[union-attr]
+    unit = shown(hass, "sensor.refu_ess_active_power").attributes["unit_of_measurement"]
+    assert shown(hass, NUMBER).attributes["unit_of_measurement"] == unit == "kW"
     await set_number(hass, NUMBER, kw)
     assert written[0] == (ACTIVE_SETPOINT, [word])
 
@@ -128,14 +128,13 @@ async def test_setpoint_registered_in_watts(
     await seconds(hass, freezer, 11)
     await set_number(hass, old.entity_id, -20_000)
     assert written[0] == (ACTIVE_SETPOINT, [0xFF38])
-    shown = hass.states.get(old.entity_id)
-    assert shown is not None
-    assert (float(shown.state), shown.attributes["unit_of_measurement"]) == (-20_000, "W")
-    assert (shown.attributes["min"], shown.attributes["max"]) == (-100_000, 100_000)
+    number = shown(hass, old.entity_id)
+    assert (float(number.state), number.attributes["unit_of_measurement"]) == (-20_000, "W")
+    assert (number.attributes["min"], number.attributes["max"]) == (-100_000, 100_000)
     registry.async_update_entity_options(old.entity_id, "number", {"unit_of_measurement": "kW"})
     await hass.config_entries.async_reload(entry.entry_id)
     await seconds(hass, freezer, 11)
-    assert hass.states.get(old.entity_id).attributes["unit_of_measurement"] == "kW"  # type: ignore[union-attr]
+    assert shown(hass, old.entity_id).attributes["unit_of_measurement"] == "kW"
 
 
 @pytest.mark.usefixtures("ready")
@@ -150,8 +149,7 @@ async def test_action_with_duration(hass: HomeAssistant, freezer: FrozenDateTime
     assert written[-1] == (ACTIVE_SETPOINT, [0x10000 - 950])
     await seconds(hass, freezer, 3)
     assert written[-2:] == ZERO
-    event = hass.states.get("event.refu_ess_commands")
-    assert event is not None
+    event = shown(hass, "event.refu_ess_commands")
     assert event.attributes["event_type"] == "lease_ended"
     assert event.attributes["reason"] == "expired"
 
@@ -528,8 +526,7 @@ async def test_per_phase(
     await hass.async_block_till_done()
     await seconds(hass, freezer, 11)
     assert hass.states.get(NUMBER) is None  # its registers are no longer in use
-    highest = hass.states.get("number.refu_ess_power_setpoint_l2").attributes["max"]  # type: ignore[union-attr]
-    assert highest == 33.3  # a third, to the resolution
+    assert shown(hass, "number.refu_ess_power_setpoint_l2").attributes["max"] == 33.3  # a third, to the resolution
     await set_number(hass, "number.refu_ess_power_setpoint_l2", 5)
     await set_number(hass, "number.refu_ess_reactive_setpoint_l3", -0.3)
     assert written[-2:] == [(ACTIVE_SETPOINT_L1, [0, 50, 0]), (REACTIVE_SETPOINT_L1, [0, 0, 0x10000 - 3])]
@@ -743,13 +740,11 @@ async def test_guard_that_acted_meanwhile_ends_the_setpoint(
     report = GuardReport(reason=Reason.SILENT, outcome=Outcome.ZERO_WRITTEN, at=1.0, tries=1, seconds=0.5)
     guard._acted = report
     guard._on_acted(report)
-    event = hass.states.get("event.refu_ess_commands")
-    assert event is not None
+    event = shown(hass, "event.refu_ess_commands")
     assert event.attributes["event_type"] == "guard_acted"
     await seconds(hass, freezer, 3)
     assert written[-2:] == ZERO
-    event = hass.states.get("event.refu_ess_commands")
-    assert event is not None
+    event = shown(hass, "event.refu_ess_commands")
     assert event.attributes["reason"] == "guard_acted"
     await set_number(hass, NUMBER, -20)
 

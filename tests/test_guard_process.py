@@ -39,7 +39,7 @@ async def sim() -> AsyncIterator[Simulator]:
 def link(sim: Simulator, transport: str) -> dict[str, Any]:
     """Return the link in the guard's orders."""
     if transport == "serial":
-        return {"kind": "ModbusSerialParams", "params": {"device": sim.serial.client_end}}  # type: ignore[union-attr]
+        return {"kind": "ModbusSerialParams", "params": {"device": sim.serial_port}}
     params = {"host": "127.0.0.1", "port": sim.cables[transport].port}
     framer = {"framer": "rtu"} if transport == "rtu_over_tcp" else {}
     return {"kind": "ModbusTcpParams", "params": params | framer}

@@ -38,7 +38,7 @@ def data(sim: Simulator, transport: str, *, shared: bool) -> dict[str, Any]:
     found: dict[str, Any] = {"transport": transport, "unit_id": 1, "share_connection": shared}
     if transport == "serial":
         line = {"baudrate": 19200, "bytesize": 8, "parity": "none", "stopbits": 1}
-        return found | line | {"device": sim.serial.client_end}  # type: ignore[union-attr]
+        return found | line | {"device": sim.serial_port}
     return found | {"host": "127.0.0.1", "port": sim.cables[transport].port}
 
 

@@ -41,8 +41,7 @@ async def device() -> AsyncIterator[tuple[Simulator, str]]:
     """A running ESS on every transport, and the path of its serial line."""
     socket_allow_hosts([HOST, "127.0.0.1"], allow_unix_socket=True)
     async with Simulator(tcp=(HOST, 0), rtu_over_tcp=(HOST, 0), pty=True, speed=0) as sim:
-        assert sim.serial is not None
-        yield sim, sim.serial.client_end
+        yield sim, sim.serial_port
 
 
 async def diagnostics(hass_client: ClientSessionGenerator, entry: MockConfigEntry) -> str:

@@ -417,8 +417,7 @@ async def test_reboot(client: AsyncModbusTcpClient, sim: Simulator, keeps: bool)
 async def test_serial_line() -> None:
     """The line of pseudo-terminals can be disturbed, pulled, and put in again at the same path."""
     async with Simulator(tcp=None, pty=True, speed=0) as sim:
-        assert sim.serial is not None
-        path = sim.serial.client_end
+        path = sim.serial_port
 
         async def soc() -> list[int]:
             port = AsyncModbusSerialClient(path, timeout=0.5, retries=0, reconnect_delay=0)

@@ -61,9 +61,8 @@ def data(sim: Simulator, case: Case) -> dict[str, Any]:
     """The data of a config entry."""
     found: dict[str, Any] = {"transport": case.transport, "unit_id": 1, "share_connection": case.link == "shared"}
     if case.transport == SERIAL:
-        assert sim.serial is not None
         line = {"baudrate": 19200, "bytesize": 8, "parity": "none", "stopbits": 1}
-        return found | line | {"device": sim.serial.client_end}
+        return found | line | {"device": sim.serial_port}
     return found | {"host": "127.0.0.1", "port": sim.cables[case.transport].port}
 
 

@@ -141,6 +141,13 @@ class Simulator:
         return self.wire.port
 
     @property
+    def serial_port(self) -> str:
+        """The path at which a client opens the serial line of pseudo-terminals; `RuntimeError` if there is none."""
+        if self.serial is None:
+            raise RuntimeError("No serial line of pseudo-terminals")
+        return self.serial.client_end
+
+    @property
     def rebooting(self) -> bool:
         """A reboot is in progress or pending."""
         return self._down or self.behaviour.reboot is not None

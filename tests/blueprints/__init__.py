@@ -1,0 +1,1 @@
+"""Tests of the blueprints: Home Assistant loads and runs each; its messages and commands are compared."""
