@@ -145,3 +145,30 @@ async def test_a_cleared_alarm_is_sent_if_wanted(house: House) -> None:
         ("send", "REFU ESS: fault", "Smoke (fault, battery)"),
         ("send", "REFU ESS: alarm cleared", "Smoke (fault, battery)"),
     ]
+
+
+async def test_a_cleared_alarm_leaves_the_reminders_of_the_others(house: House) -> None:
+    """Its message interrupts them, and they go on."""
+    await house.run("alarm_notification", tell_cleared=True)
+    house.raise_alarm("Smoke")
+    house.raise_alarm("Fuse")
+    await house.wait(60, step=10)
+    house.clear_alarm("Smoke")
+    await house.wait(2)
+    assert len(house.messages()) == 3
+    await house.wait(610, step=10)
+    assert house.texts() == ["Active: Fuse"]
+
+
+async def test_a_cleared_alarm_starts_no_reminders(house: House) -> None:
+    """Those of the others were acknowledged."""
+    await house.run("alarm_notification", tell_cleared=True)
+    house.raise_alarm("Smoke")
+    house.raise_alarm("Fuse")
+    await house.wait(60, step=10)
+    house.show(BUTTON, "2026-11-25T10:30:00+00:00")
+    await house.wait(2)
+    house.clear_alarm("Smoke")
+    await house.wait(700, step=10)
+    assert house.texts()[-1] == "Smoke (fault, battery)"
+    assert house.runs("alarm_notification") == 0
