@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from modbus_connection import (
     GatewayTargetError,
+    IllegalDataAddressError,
     ModbusConnectionError,
     ModbusTimeoutError,
     ServerDeviceBusyError,
@@ -47,6 +48,7 @@ from tests.registers import (
     FAULT,
     REACTIVE_SETPOINT,
     RUNNING,
+    SETTING_BLOCKS,
     SMOKE,
     SOC,
     STANDBY,
@@ -1201,6 +1203,18 @@ async def test_h7_stop_setpoints_and_release_work_where_nothing_can_be_read(
     assert made.written[-1] == STOP
     await made.poll(12)
     assert not made.busy()
+
+
+async def test_h7_reset_ends_by_time_where_nothing_can_be_read(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """No reading changes meanwhile, and the cycle goes on all the same."""
+    for address in SETTING_BLOCKS:
+        unit.fail_read(address, IllegalDataAddressError())
+    unit.input[ERROR_CODE] = 7
+    made = await bench()
+    await made.controller.async_begin_reset(forced=False)
+    await made.poll(25)
+    assert made.written == [RESET, (ERROR_RESET, [0])]
+    assert made.controller.resetting.settled
 
 
 async def test_h7_setpoints_that_cannot_be_read_refuse_no_change(bench: MakeBench, unit: MockModbusUnit) -> None:
