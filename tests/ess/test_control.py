@@ -861,6 +861,7 @@ async def test_error_reset_is_written_read_back_and_cleared(bench: MakeBench, un
     await controller.async_begin_reset(forced=True)
     await made.poll(2)
     assert controller.resetting.resets.count == 2
+    assert made.told(EventKind.ERROR_RESET) == [{"count": 1}, {"count": 2}]
 
 
 async def test_error_reset_that_is_not_taken(bench: MakeBench, unit: MockModbusUnit) -> None:

@@ -734,6 +734,27 @@ async def test_lost(hire: Hire, said: str, acted: GuardReport | None) -> None:
     assert one.acted == acted
 
 
+async def test_lost_right_after_a_blocked_loop(hire: Hire) -> None:
+    """A guard that ended meanwhile is missed at the first look."""
+    one = hire(f"{READY_SCRIPT}; exit 1")
+    assert not one.lost
+    assert await one.async_start()
+    time.sleep(0.3)  # noqa: ASYNC251 - a blocked event loop is the point
+    assert one.lost
+    await ended(one)
+
+
+async def test_lost_guard_is_replaced(hire: Hire) -> None:
+    """That it was ready once is nothing to start from."""
+    one = hire(f"{READY_SCRIPT}; exit 1")
+    assert await one.async_start()
+    await ended(one)
+    one._python = sys.executable
+    assert await one.async_start()
+    assert (one.running, one.lost) == (True, False)
+    await one.async_paid()
+
+
 async def test_abandoned(hire: Hire) -> None:
     """A guard that was abandoned acts, and is not lost."""
     one = hire(f"{READY_SCRIPT}; cat > /dev/null; {echo(REPORT)}")

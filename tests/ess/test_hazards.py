@@ -789,6 +789,20 @@ async def test_h3_way_out_says_what_the_device_holds(bench: MakeBench, unit: Moc
     assert made.told(EventKind.ZERO_UNPAID) == [{"held": 20_000}]
 
 
+async def test_h3_debt_of_an_earlier_run_stays_one_although_its_zero_is_rejected(
+    bench: MakeBench, unit: MockModbusUnit
+) -> None:
+    """The event says what was found once it is paid."""
+    unit.holding[ACTIVE_SETPOINT] = word(-20_000)
+    unit.fail_write(ACTIVE_SETPOINT, ServerDeviceFailureError())
+    made = await bench(record=Record(zero=OWED))
+    await made.poll(3)
+    unit.fail_write(ACTIVE_SETPOINT, None)
+    await made.poll(2)
+    assert made.told(EventKind.ZERO_PAID) == [{"found": "ours"}]
+    assert made.told(EventKind.LEASE_ENDED) == []
+
+
 async def test_h3_late_setpoint_of_the_earlier_run_is_zeroed(bench: MakeBench, unit: MockModbusUnit) -> None:
     """A first zero may be older than the last write before the crash."""
     made = await bench(record=Record(zero=OWED))
@@ -1241,13 +1255,16 @@ async def test_h7_failed_input_block_does_not_keep_a_zero_from_being_delivered(
 # H8: no exception leaves a debt unpaid or unsaid
 
 
-async def test_h8_unexpected_error_in_a_write(bench: MakeBench, unit: MockModbusUnit) -> None:
-    """It ends the lease, and zero is owed."""
+async def test_h8_unexpected_error_in_a_write(
+    bench: MakeBench, unit: MockModbusUnit, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It ends the lease, zero is owed, and the log says so."""
     made = await bench()
     await made.power(20_000)
     unit.fail_write(ACTIVE_SETPOINT, RuntimeError("unexpected"))
     await made.poll()
     assert made.controller.lease.last_end is End.WRITE_FAILED
+    assert "RuntimeError: unexpected" in caplog.text
     assert made.controller.lease.debt is not None
     unit.fail_write(ACTIVE_SETPOINT, None)
     await made.poll(2)
