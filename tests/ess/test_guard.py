@@ -789,7 +789,8 @@ async def test_guard_that_does_not_listen(hire: Hire) -> None:
     await asyncio.sleep(0.2)
     one.beat()
     process = one._process
-    await one.async_paid()
+    async with asyncio.timeout(guardian.END_S - 0.5):
+        await one.async_paid()
     assert process is not None
     assert process.returncode == -9
     assert not one.lost

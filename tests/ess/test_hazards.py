@@ -1054,6 +1054,16 @@ async def test_h4_start_is_written_once_where_the_register_cannot_be_read(
     assert made.told(EventKind.RECOVERY)[-1]["step"] == "no_effect"
 
 
+async def test_h4_old_readings_reset_nothing(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """A fault that was seen 30 s ago may be over."""
+    made = await bench()
+    await recovering(made)
+    for _ in range(40):
+        made.clock.now += 1
+        await made.controller.async_cycle()
+    assert RESET not in made.written
+
+
 async def test_h4_ten_minutes_of_blindness_end_the_intent(bench: MakeBench, unit: MockModbusUnit) -> None:
     """Nobody knows what happened meanwhile."""
     made = await bench()
