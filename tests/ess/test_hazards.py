@@ -692,6 +692,18 @@ async def test_h3_zero_that_could_not_be_paid_is_paid_at_the_next_start(bench: M
     assert made.store.record.zero is None
 
 
+async def test_h3_release_that_failed_is_recorded_with_what_it_was_for(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """A user wanted zero, whoever set the power; the next start goes on with it."""
+    unit.holding[ACTIVE_SETPOINT] = word(30_000)
+    made = await bench()
+    unit.fail_write(ACTIVE_SETPOINT, ModbusTimeoutError("late"))
+    with pytest.raises(WriteFailedError):
+        await made.controller.async_release()
+    await made.poll()
+    assert made.store.record.zero is not None
+    assert made.store.record.zero.ours.upper == (30_000, 0)
+
+
 async def test_h3_zero_that_is_there_already_is_not_written(bench: MakeBench) -> None:
     """The device may have been switched off meanwhile."""
     made = await bench(record=Record(zero=OWED))
@@ -1281,8 +1293,8 @@ async def test_h8_unexpected_error_in_a_write(
     assert made.holds(0)
 
 
-async def test_h8_unexpected_error_in_planning(bench: MakeBench) -> None:
-    """Power does not stay on because nothing can be decided."""
+async def test_h8_unexpected_error_in_planning(bench: MakeBench, caplog: pytest.LogCaptureFixture) -> None:
+    """Power does not stay on because nothing can be decided, and the log says why it ended."""
     made = await bench()
     await made.power(20_000)
 
@@ -1293,6 +1305,7 @@ async def test_h8_unexpected_error_in_planning(bench: MakeBench) -> None:
     await made.poll(2)
     assert made.holds(0)
     assert made.controller.lease.last_end is End.WRITE_FAILED
+    assert "Unexpected error in control" in caplog.text
 
 
 async def test_h8_listener_that_raises(bench: MakeBench) -> None:
@@ -1469,8 +1482,13 @@ async def test_h9_debt_keeps_the_time_at_which_it_was_taken(bench: MakeBench) ->
     await made.power(20_000)
     assert made.store.record.zero is not None
     assert made.store.record.zero.taken_at == began
-    await made.poll(20)
-    assert made.store.record.zero.taken_at == began
+    made.unit.fail_write(ACTIVE_SETPOINT, ModbusTimeoutError("late"))
+    made.unit.holding[ACTIVE_SETPOINT] = word(-30_000)
+    await made.device.async_read(("total_setpoints",))
+    with pytest.raises(WriteFailedError):
+        await made.controller.async_release()
+    await made.poll()
+    assert (made.store.record.zero.taken_at, made.store.record.zero.ours.lower) == (began, (-30_000, 0))
 
 
 async def test_h9_user_may_release_while_an_unknown_debt_is_open(bench: MakeBench, unit: MockModbusUnit) -> None:
