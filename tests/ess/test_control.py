@@ -373,6 +373,15 @@ async def test_mains(bench: MakeBench, unit: MockModbusUnit) -> None:
         await made.power(20_000)
 
 
+async def test_mains_before_its_bit_position_is_confirmed(unit: MockModbusUnit, clock: Clock) -> None:
+    """It refuses nothing: the bit may be another one."""
+    unit.input.update(PERMITTING | {INVERTER_STATUS: 0x3C07})
+    made = Bench(unit, clock)
+    await made.poll(2)
+    await made.power(20_000)
+    assert made.holds(20_000)
+
+
 async def test_unreadable_operation_mode_refuses_nothing(bench: MakeBench, unit: MockModbusUnit) -> None:
     """If the register cannot be read, the mode is assumed to be P/Q."""
     unit.fail_read(WORK_STATE, ServerDeviceFailureError())
@@ -778,6 +787,8 @@ async def test_nothing_is_looked_after_by_those_that_may_not_write(bench: MakeBe
     assert made.controller.lease.debt is not None
     assert not made.busy()
     assert made.controller.blocks_to_read == {}
+    await made.shut_down()
+    assert made.written == []
     made = await bench()
     await made.power(20_000)
     unit.fail_requests(ModbusConnectionError("gone"))
@@ -861,6 +872,7 @@ async def test_error_reset_is_written_read_back_and_cleared(bench: MakeBench, un
     await controller.async_begin_reset(forced=True)
     await made.poll(2)
     assert controller.resetting.resets.count == 2
+    assert made.told(EventKind.ERROR_RESET) == [{"count": 1}, {"count": 2}]
 
 
 async def test_error_reset_that_is_not_taken(bench: MakeBench, unit: MockModbusUnit) -> None:

@@ -522,6 +522,7 @@ async def test_disk_that_fails(bench: Bench) -> None:
     ("reason", "kind", "params"),
     [
         (Reason.CLOSED, "ModbusTcpParams", {"host": "192.0.2.10", "framer": "rtu"}),
+        (Reason.SILENT, "ModbusTcpParams", {"host": "192.0.2.10"}),
         (Reason.CLOSED, "ModbusSerialParams", {"device": "/dev/ttyUSB0"}),
         (Reason.SILENT, "ModbusSerialParams", {"device": "/dev/ttyUSB0"}),
     ],
@@ -544,7 +545,8 @@ async def test_connect(
     assert opened.call_args.kwargs == {"timeout": 0.02}
     one = port()
     one.exclusive = True
-    assert one.exclusive is (None if reason is Reason.SILENT else True)
+    ignored = reason is Reason.SILENT and kind == "ModbusSerialParams"
+    assert one.exclusive is (None if ignored else True)
 
 
 @pytest.mark.parametrize(
@@ -645,6 +647,21 @@ async def test_hire_and_pay(hire: Hire) -> None:
     await one.async_paid()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what a process has")
+async def test_process_depends_on_nothing_of_ours(hire: Hire) -> None:
+    """It has a session of its own, no environment, no folder that could be unmounted, and says nothing to our log."""
+    one = hire()
+    assert await one.async_start()
+    assert one._process is not None
+    pid = one._process.pid
+    process = Path("/proc", str(pid))
+    assert os.getsid(pid) == pid
+    assert (process / "environ").read_bytes() == b""
+    assert (process / "cwd").readlink() == Path("/")
+    assert (process / "fd" / "2").readlink() == Path("/dev/null")
+    await one.async_paid()
+
+
 async def test_serial_link(tmp_path: Path) -> None:
     """The orders name the link's kind and carry its fields."""
     link = GuardLink(params=ModbusSerialParams(device="/dev/ttyUSB0", parity="E"), unit_id=2, timeout_s=1.0)
@@ -670,6 +687,14 @@ async def test_process_that_never_gets_ready(hire: Hire, monkeypatch: pytest.Mon
     assert not await one.async_start()
     await ended(one)
     assert not one.lost
+
+
+async def test_process_that_ends_at_once_is_not_waited_for(hire: Hire) -> None:
+    """The command behind it need not wait either."""
+    one = hire("exit 3")
+    async with asyncio.timeout(guardian.READY_S - 1):
+        assert not await one.async_start()
+    await ended(one)
 
 
 @pytest.mark.parametrize("python", ["/nowhere/python", "", None])
@@ -734,6 +759,27 @@ async def test_lost(hire: Hire, said: str, acted: GuardReport | None) -> None:
     assert one.acted == acted
 
 
+async def test_lost_right_after_a_blocked_loop(hire: Hire) -> None:
+    """A guard that ended meanwhile is missed at the first look."""
+    one = hire(f"{READY_SCRIPT}; exit 1")
+    assert not one.lost
+    assert await one.async_start()
+    time.sleep(0.3)  # noqa: ASYNC251 - a blocked event loop is the point
+    assert one.lost
+    await ended(one)
+
+
+async def test_lost_guard_is_replaced(hire: Hire) -> None:
+    """That it was ready once is nothing to start from."""
+    one = hire(f"{READY_SCRIPT}; exit 1")
+    assert await one.async_start()
+    await ended(one)
+    one._python = sys.executable
+    assert await one.async_start()
+    assert (one.running, one.lost) == (True, False)
+    await one.async_paid()
+
+
 async def test_abandoned(hire: Hire) -> None:
     """A guard that was abandoned acts, and is not lost."""
     one = hire(f"{READY_SCRIPT}; cat > /dev/null; {echo(REPORT)}")
@@ -743,6 +789,18 @@ async def test_abandoned(hire: Hire) -> None:
     await ended(one)
     assert one.acted == REPORT
     assert not one.lost
+
+
+async def test_abandoned_guard_that_is_paid_is_killed_at_once(hire: Hire) -> None:
+    """It can no longer be told."""
+    one = hire(f"{READY_SCRIPT}; exec /bin/sleep 30")
+    assert await one.async_start()
+    one.abandon()
+    process = one._process
+    async with asyncio.timeout(guardian.END_S - 0.5):
+        await one.async_paid()
+    assert process is not None
+    assert process.returncode == -9
 
 
 async def test_new_guard_instead_of_one_that_acts(hire: Hire, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -768,7 +826,8 @@ async def test_guard_that_does_not_listen(hire: Hire) -> None:
     await asyncio.sleep(0.2)
     one.beat()
     process = one._process
-    await one.async_paid()
+    async with asyncio.timeout(guardian.END_S - 0.5):
+        await one.async_paid()
     assert process is not None
     assert process.returncode == -9
     assert not one.lost

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from modbus_connection import (
     GatewayTargetError,
+    IllegalDataAddressError,
     ModbusConnectionError,
     ModbusTimeoutError,
     ServerDeviceBusyError,
@@ -47,6 +48,7 @@ from tests.registers import (
     FAULT,
     REACTIVE_SETPOINT,
     RUNNING,
+    SETTING_BLOCKS,
     SMOKE,
     SOC,
     STANDBY,
@@ -690,6 +692,18 @@ async def test_h3_zero_that_could_not_be_paid_is_paid_at_the_next_start(bench: M
     assert made.store.record.zero is None
 
 
+async def test_h3_release_that_failed_is_recorded_with_what_it_was_for(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """A user wanted zero, whoever set the power; the next start goes on with it."""
+    unit.holding[ACTIVE_SETPOINT] = word(30_000)
+    made = await bench()
+    unit.fail_write(ACTIVE_SETPOINT, ModbusTimeoutError("late"))
+    with pytest.raises(WriteFailedError):
+        await made.controller.async_release()
+    await made.poll()
+    assert made.store.record.zero is not None
+    assert made.store.record.zero.ours.upper == (30_000, 0)
+
+
 async def test_h3_zero_that_is_there_already_is_not_written(bench: MakeBench) -> None:
     """The device may have been switched off meanwhile."""
     made = await bench(record=Record(zero=OWED))
@@ -785,6 +799,20 @@ async def test_h3_way_out_says_what_the_device_holds(bench: MakeBench, unit: Moc
     unit.fail_write(ACTIVE_SETPOINT, ServerDeviceFailureError())
     await made.shut_down()
     assert made.told(EventKind.ZERO_UNPAID) == [{"held": 20_000}]
+
+
+async def test_h3_debt_of_an_earlier_run_stays_one_although_its_zero_is_rejected(
+    bench: MakeBench, unit: MockModbusUnit
+) -> None:
+    """The event says what was found once it is paid."""
+    unit.holding[ACTIVE_SETPOINT] = word(-20_000)
+    unit.fail_write(ACTIVE_SETPOINT, ServerDeviceFailureError())
+    made = await bench(record=Record(zero=OWED))
+    await made.poll(3)
+    unit.fail_write(ACTIVE_SETPOINT, None)
+    await made.poll(2)
+    assert made.told(EventKind.ZERO_PAID) == [{"found": "ours"}]
+    assert made.told(EventKind.LEASE_ENDED) == []
 
 
 async def test_h3_late_setpoint_of_the_earlier_run_is_zeroed(bench: MakeBench, unit: MockModbusUnit) -> None:
@@ -1038,6 +1066,16 @@ async def test_h4_start_is_written_once_where_the_register_cannot_be_read(
     assert made.told(EventKind.RECOVERY)[-1]["step"] == "no_effect"
 
 
+async def test_h4_old_readings_reset_nothing(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """A fault that was seen 30 s ago may be over."""
+    made = await bench()
+    await recovering(made)
+    for _ in range(40):
+        made.clock.now += 1
+        await made.controller.async_cycle()
+    assert RESET not in made.written
+
+
 async def test_h4_ten_minutes_of_blindness_end_the_intent(bench: MakeBench, unit: MockModbusUnit) -> None:
     """Nobody knows what happened meanwhile."""
     made = await bench()
@@ -1203,6 +1241,18 @@ async def test_h7_stop_setpoints_and_release_work_where_nothing_can_be_read(
     assert not made.busy()
 
 
+async def test_h7_reset_ends_by_time_where_nothing_can_be_read(bench: MakeBench, unit: MockModbusUnit) -> None:
+    """No reading changes meanwhile, and the cycle goes on all the same."""
+    for address in SETTING_BLOCKS:
+        unit.fail_read(address, IllegalDataAddressError())
+    unit.input[ERROR_CODE] = 7
+    made = await bench()
+    await made.controller.async_begin_reset(forced=False)
+    await made.poll(25)
+    assert made.written == [RESET, (ERROR_RESET, [0])]
+    assert made.controller.resetting.settled
+
+
 async def test_h7_setpoints_that_cannot_be_read_refuse_no_change(bench: MakeBench, unit: MockModbusUnit) -> None:
     """Whether another system set them cannot be known."""
     unit.fail_read(ACTIVE_SETPOINT, ServerDeviceFailureError())
@@ -1227,21 +1277,24 @@ async def test_h7_failed_input_block_does_not_keep_a_zero_from_being_delivered(
 # H8: no exception leaves a debt unpaid or unsaid
 
 
-async def test_h8_unexpected_error_in_a_write(bench: MakeBench, unit: MockModbusUnit) -> None:
-    """It ends the lease, and zero is owed."""
+async def test_h8_unexpected_error_in_a_write(
+    bench: MakeBench, unit: MockModbusUnit, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It ends the lease, zero is owed, and the log says so."""
     made = await bench()
     await made.power(20_000)
     unit.fail_write(ACTIVE_SETPOINT, RuntimeError("unexpected"))
     await made.poll()
     assert made.controller.lease.last_end is End.WRITE_FAILED
+    assert "RuntimeError: unexpected" in caplog.text
     assert made.controller.lease.debt is not None
     unit.fail_write(ACTIVE_SETPOINT, None)
     await made.poll(2)
     assert made.holds(0)
 
 
-async def test_h8_unexpected_error_in_planning(bench: MakeBench) -> None:
-    """Power does not stay on because nothing can be decided."""
+async def test_h8_unexpected_error_in_planning(bench: MakeBench, caplog: pytest.LogCaptureFixture) -> None:
+    """Power does not stay on because nothing can be decided, and the log says why it ended."""
     made = await bench()
     await made.power(20_000)
 
@@ -1252,6 +1305,7 @@ async def test_h8_unexpected_error_in_planning(bench: MakeBench) -> None:
     await made.poll(2)
     assert made.holds(0)
     assert made.controller.lease.last_end is End.WRITE_FAILED
+    assert "Unexpected error in control" in caplog.text
 
 
 async def test_h8_listener_that_raises(bench: MakeBench) -> None:
@@ -1428,8 +1482,13 @@ async def test_h9_debt_keeps_the_time_at_which_it_was_taken(bench: MakeBench) ->
     await made.power(20_000)
     assert made.store.record.zero is not None
     assert made.store.record.zero.taken_at == began
-    await made.poll(20)
-    assert made.store.record.zero.taken_at == began
+    made.unit.fail_write(ACTIVE_SETPOINT, ModbusTimeoutError("late"))
+    made.unit.holding[ACTIVE_SETPOINT] = word(-30_000)
+    await made.device.async_read(("total_setpoints",))
+    with pytest.raises(WriteFailedError):
+        await made.controller.async_release()
+    await made.poll()
+    assert (made.store.record.zero.taken_at, made.store.record.zero.ours.lower) == (began, (-30_000, 0))
 
 
 async def test_h9_user_may_release_while_an_unknown_debt_is_open(bench: MakeBench, unit: MockModbusUnit) -> None:

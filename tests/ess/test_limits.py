@@ -4,7 +4,15 @@ import math
 
 import pytest
 
-from custom_components.refu_ess.ess import CONTROL_RANGES, SITE_RANGES, ControlSettings, OutOfRangeError, Range, Site
+from custom_components.refu_ess.ess import (
+    CONTROL_RANGES,
+    SITE_RANGES,
+    ControlSettings,
+    OutOfRangeError,
+    Range,
+    Site,
+    SocSettings,
+)
 
 WEEK_S = 7 * 24 * 3600
 
@@ -47,3 +55,26 @@ def test_longest_hold() -> None:
     permitted = CONTROL_RANGES["longest_hold_s"]
     assert (permitted.minimum, permitted.maximum) == (360, WEEK_S)
     assert ControlSettings().longest_hold_s == 86_400
+
+
+def test_defaults_of_control() -> None:
+    """Those of the documents, and of OpenEMS where it names a value."""
+    assert ControlSettings() == ControlSettings(
+        apparent_limit_va=100_000,
+        start_delay_s=30,
+        ramp_w_per_s=1000,
+        stale_after_s=5,
+        dead_band_w=5000,
+        ignore_stop_request=False,
+        longest_hold_s=86_400,
+    )
+    assert SocSettings() == SocSettings(min_soc=10, charge_soc=8, max_soc=100)
+
+
+@pytest.mark.parametrize(
+    ("site", "charge_soc"),
+    [(Site(), 8), (Site(min_soc=1), 0), (Site(charge_soc=5), 5), (Site(charge_soc=0), 0)],
+)
+def test_charge_limit_is_two_below_the_minimum(site: Site, charge_soc: int) -> None:
+    """Unless it is configured, and never below zero."""
+    assert site.effective_charge_soc == charge_soc
