@@ -15,6 +15,7 @@ from custom_components.refu_ess.ess import derived, plausibility, status_layout
 from custom_components.refu_ess.ess.catalogue import BITS, CHANNELS_BY_KEY
 
 from .generated import DOCS, INTEGRATION, ROOT
+from .registers import REGISTER_MAP
 
 ENGLISH = json.loads((INTEGRATION / "translations" / "en.json").read_text())
 ACTIONS = yaml.safe_load((INTEGRATION / "services.yaml").read_text())
@@ -26,6 +27,14 @@ LARGEST_PICTURE = 150_000
 def test_readme_is_short() -> None:
     """The README is for a decision within two minutes."""
     assert len((ROOT / "README.md").read_text().splitlines()) <= README_LINES
+
+
+def test_readme_counts() -> None:
+    """The README counts the channels and bits of the register map."""
+    found = re.search(r"All (\d+) channels and\s+(\d+) labelled bits", (ROOT / "README.md").read_text())
+    assert found is not None
+    about = REGISTER_MAP["about"]
+    assert [int(number) for number in found.groups()] == [about["channel_count"], about["labelled_bits"]]
 
 
 @pytest.mark.parametrize("action", ACTIONS)

@@ -30,6 +30,7 @@ from homeassistant.helpers.selector import (
     TextSelector,
 )
 from homeassistant.helpers.translation import async_get_translations
+from homeassistant.loader import async_get_integration
 from homeassistant.setup import async_setup_component
 from modbus_connection import ModbusConnectionError, ModbusError
 
@@ -306,13 +307,14 @@ class RefuEssConfigFlow(ConfigFlow, domain=DOMAIN):
     async def async_step_site(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Ask for what the device does not say: its battery groups and capacity, and whether it may be controlled."""
         errors: dict[str, str] = {}
-        placeholders: dict[str, str] = {}
+        integration = await async_get_integration(self.hass, DOMAIN)
+        placeholders = {"control_page": f"{integration.documentation}/blob/main/docs/control.md"}
         if user_input is not None:
             if (wrong := next(options.refused(user_input, options.SETUP), None)) is None:
                 return self.async_create_entry(
                     title=self._name, data=self._data, options=options.accepted(user_input, options.SETUP)
                 )
-            errors, placeholders = {"base": wrong.error}, wrong.placeholders
+            errors, placeholders = {"base": wrong.error}, placeholders | wrong.placeholders
         return self.async_show_form(
             step_id="site",
             data_schema=self.add_suggested_values_to_schema(options.setup_schema(), user_input),
