@@ -1,13 +1,14 @@
 """The guard's own logic on a device in memory, and its parent's side with stand-ins for the process."""
 
 import asyncio
+import gc
 import json
 import os
 import sys
 import threading
 import time
 import types
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -131,9 +132,13 @@ class Bench:
 
 
 @pytest.fixture
-def bench(unit: MockModbusUnit, tmp_path: Path) -> Bench:
-    """The guard on this device."""
-    return Bench(unit, tmp_path)
+def bench(unit: MockModbusUnit, tmp_path: Path) -> Iterator[Bench]:
+    """The guard on this device; its threads for the report end after it, a little later on a busy machine."""
+    yield Bench(unit, tmp_path)
+    gc.collect()
+    for thread in threading.enumerate():
+        if thread.name.startswith("report"):
+            thread.join(5)
 
 
 ZEROS = [(ACTIVE_SETPOINT, [0], 16), (REACTIVE_SETPOINT, [0], 16)]

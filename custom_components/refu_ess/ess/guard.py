@@ -354,7 +354,7 @@ class Debt:
         self._began = clock()
         self._written = False
         """True once a zero was sent, acknowledged or not."""
-        self._pen = ThreadPoolExecutor(max_workers=1)
+        self._pen = ThreadPoolExecutor(max_workers=1, thread_name_prefix="report")
         """Writes the file: a disk that hangs must not keep the zero from the device."""
         self._told: GuardReport | None = None
         self._storing: asyncio.Future[None]
