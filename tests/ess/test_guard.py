@@ -767,6 +767,7 @@ async def test_lost(hire: Hire, said: str, acted: GuardReport | None) -> None:
 async def test_lost_right_after_a_blocked_loop(hire: Hire) -> None:
     """A guard that ended meanwhile is missed at the first look."""
     one = hire(f"{READY_SCRIPT}; exit 1")
+    assert (one.running, one.lost) == (False, False)
     assert await one.async_start()
     time.sleep(0.3)  # noqa: ASYNC251 - a blocked event loop is the point
     assert one.lost
