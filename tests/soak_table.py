@@ -25,7 +25,8 @@ def table(lines: list[str]) -> str:
     text += ["|  | minutes | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 2) + "|"]
     for row in rows:
         held = [f"{row['before'][key]}, {row['after'][key]}" for key in COLUMNS]
-        text.append(f"| {row['name']} | {row['seconds'] / 60:.0f} | " + " | ".join(held) + " |")
+        minutes = f"{row['seconds'] / 60:.0f}" if row["seconds"] >= 60 else "< 1"
+        text.append(f"| {row['name']} | {minutes} | " + " | ".join(held) + " |")
     return "\n".join(text)
 
 
