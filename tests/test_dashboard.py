@@ -20,6 +20,7 @@ from .registers import BATTERY_FAULT_2, BATTERY_FAULT_10
 from .scripts import load_script
 
 ROOT = Path(__file__).parent.parent
+REPOSITORY = json.loads((ROOT / "custom_components" / "refu_ess" / "manifest.json").read_text())["documentation"]
 ACTIONS = ("tap_action", "icon_tap_action", "hold_action", "double_tap_action")
 HARMLESS = {"more-info", "none", "navigate"}
 COMMANDING = {"button", "number", "select", "switch"}
@@ -212,6 +213,7 @@ async def test_every_active_alarm_is_listed(
     (content,) = (card["content"] for card in cards(yaml.safe_load(printed())) if card.get("type") == "markdown")
     assert Template(content, hass).async_render() == (
         "**Fog (smoke) alarm**<br>since 2100-01-10 11:00\n\n**CAN lost, group 3**<br>since 2100-01-10 11:00"
+        f"\n\n\n[What to do first]({REPOSITORY}/blob/main/docs/alarms.md#all-alarms)"
     )
 
 
