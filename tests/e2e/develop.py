@@ -4,11 +4,13 @@ Run it by `scripts/develop`, which makes its environment first.
 """
 
 # ruff: noqa: T201 - it is a command, which prints
+# ruff: noqa: S603 - it starts a script of this repository
 
 import argparse
 import fcntl
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from contextlib import ExitStack
@@ -18,7 +20,7 @@ from typing import Any, NoReturn
 
 from tests.simulator.replay import Replay
 
-from .ess import DASHBOARD, DOMAIN, Ess, link, make_home, steps
+from .ess import DASHBOARD, DOMAIN, TITLE, Ess, link, make_home, steps
 from .home_assistant import PASSWORD, ROOT, USER, HomeAssistant, free_port, is_free, until
 from .simulator import Simulator
 
@@ -64,6 +66,15 @@ def set_options(ess: Ess, stored: dict[str, Any]) -> None:
             ess.ha.call("number.set_value", {"entity_id": ess.registered()[key]["entity_id"], "value": stored[key]})
 
 
+def dashboard(language: str) -> str:
+    """Return the dashboard with the headings and the entity ids of a language, or end the program if it has none."""
+    command: list[str | Path] = [sys.executable, ROOT / "scripts" / "dashboard", TITLE, "--language", language]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr)
+    return done.stdout
+
+
 def read_replay(path: Path) -> Replay:
     """Read a diagnostics download, or end the program if it is not one."""
     try:
@@ -94,7 +105,7 @@ def main() -> None:
         except BlockingIOError:
             sys.exit("Already running in another terminal.")
         replay = None if args.replay is None else read_replay(args.replay)
-        folder = FOLDER if replay is None else OF_A_FILE
+        folder = OF_A_FILE if replay is not None else FOLDER / args.language if args.language else FOLDER
         if args.fresh or replay is not None:
             shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
@@ -108,10 +119,10 @@ def main() -> None:
         stack.callback(ha.stop)
         print("Starting Home Assistant", flush=True)
         ha.start()
-        set_up(ha, simulator.port)
-        if args.language:  # only now: the dashboard has the English entity ids
+        if args.language:
             ha.speak(args.language)
-            ha.call("homeassistant.reload_config_entry", {"entry_id": ha.entries(DOMAIN)[0]["entry_id"]})
+            (folder / "dashboard.yaml").write_text(dashboard(args.language))
+        set_up(ha, simulator.port)
         if replay is not None:
             set_options(Ess(ha, ha.entries(DOMAIN)[0]), replay.options)
 
@@ -121,14 +132,14 @@ Ready after {time.monotonic() - began:.0f} s:
   Home Assistant   {ha.url}
   User, password   {USER}, {PASSWORD}
   Dashboard        {ha.url}/{DASHBOARD}
-  Simulated ESS    Modbus TCP at 127.0.0.1:{simulator.port}
+  {"Simulated" if replay is None else "Replayed "} ESS    Modbus TCP at 127.0.0.1:{simulator.port}
   Log              {ha.log_file}
 
 Raise an alarm, clear it, set the state of charge (all commands: scripts/simulator --help):
 
   scripts/simulator --send {simulator.control_port} '{{"do": "alarm", "key": "bms_overvoltage"}}'
   scripts/simulator --send {simulator.control_port} '{{"do": "alarm", "key": "bms_overvoltage", "on": false}}'
-  scripts/simulator --send {simulator.control_port} '{{"do": "soc", "percent": 15}}'
+  scripts/simulator --send {simulator.control_port} '{{"do": "value", "key": "soc", "value": 15}}'
 """, flush=True)  # fmt: skip
         if not args.once:
             print("Ctrl-C ends it.", flush=True)

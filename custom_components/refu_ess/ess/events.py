@@ -20,7 +20,7 @@ class EventKind(StrEnum):
     ZERO_UNPAID = "zero_unpaid"
     """The integration stopped before zero could be written."""
     ZERO_PAID = "zero_paid"
-    """A zero that was owed since a lost link or an earlier run has been delivered."""
+    """A zero that was owed by an earlier run has been delivered."""
     GUARD_ACTED = "guard_acted"
     GUARD_MISSING = "guard_missing"
     ERROR_RESET = "error_reset"
