@@ -35,7 +35,7 @@ from custom_components.refu_ess.options import (
 from custom_components.refu_ess.services import power_of
 
 from .conftest import TCP_DATA
-from .generated import INTEGRATION
+from .generated import INTEGRATION, TRANSLATIONS
 from .helpers import fields
 
 WHOLE_NUMBER = {"de": "ganze Zahl", "en": "whole number"}
@@ -77,7 +77,7 @@ def read_all(entry: MockConfigEntry) -> None:
 
 def texts(language: str) -> Any:
     """Return the texts of a language."""
-    return json.loads((INTEGRATION / "translations" / f"{language}.json").read_text())
+    return json.loads(TRANSLATIONS[language].read_text())
 
 
 def test_without_options_everything_has_its_default() -> None:

@@ -75,14 +75,6 @@ def dashboard(language: str) -> str:
     return done.stdout
 
 
-def read_replay(path: Path) -> Replay:
-    """Read a diagnostics download, or end the program if it is not one."""
-    try:
-        return Replay.read(path)
-    except (OSError, ValueError) as err:
-        sys.exit(f"{path}: {err}")
-
-
 def main() -> None:
     """Bring everything up, say where it is, and wait."""
     parser = argparse.ArgumentParser(prog="scripts/develop", description=__doc__)
@@ -104,7 +96,7 @@ def main() -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             sys.exit("Already running in another terminal.")
-        replay = None if args.replay is None else read_replay(args.replay)
+        replay = None if args.replay is None else Replay.read_or_exit(args.replay)
         folder = OF_A_FILE if replay is not None else FOLDER / args.language if args.language else FOLDER
         if args.fresh or replay is not None:
             shutil.rmtree(folder, ignore_errors=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests import alarm_oracle as oracle
-from tests.registers import WHOLE_BATTERY
+from tests.registers import REGISTER_MAP, WHOLE_BATTERY
 
 from .browser import CHROMIUM, SHOTS, Browser, browser
 from .editing import ENGLISH, Editor, served_blueprints, trigger_name
@@ -28,7 +28,7 @@ from .simulator import Simulator, silent_server
 
 CLOSED_WINDOW = "ClientConnectionResetError exception in shielded future"
 """Home Assistant's own error when a browser closes while a message is sent to it; a traceback follows."""
-CHANNELS = json.loads((ROOT / "tests/fixtures/register_map.json").read_text())["channels"]
+CHANNELS = REGISTER_MAP["channels"]
 GERMAN = ROOT / "custom_components" / DOMAIN / "translations" / "de.json"
 
 SOME_ARE_UNKNOWN = {"lease_end", "time_to_empty", "time_to_full", "round_trip_efficiency", "next_error_reset"}

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.simulator.commands import send
+
 from .home_assistant import ROOT, free_port, until
 
 START_SECONDS = 30
@@ -50,13 +52,7 @@ class Simulator:
 
     def control(self, **command: object) -> Any:
         """Have it carry out a command of its control port, and return the answer."""
-        with socket.create_connection(("127.0.0.1", self.control_port), timeout=5) as connection:
-            connection.sendall(json.dumps(command).encode() + b"\n")
-            with connection.makefile() as lines:
-                answer = json.loads(lines.readline())
-        if not answer["ok"]:
-            raise RuntimeError(answer["error"])
-        return answer["answer"]
+        return send("127.0.0.1", self.control_port, json.dumps(command))
 
     def stop(self) -> None:
         """End it."""

@@ -8,6 +8,7 @@ import pytest
 
 from custom_components.refu_ess.ess import BITS_BY_WORD, CHANNELS, InverterStatusLayout, RefuEss, Severity, Site
 from custom_components.refu_ess.ess.enums import Code
+from tests.registers import REGISTER_MAP
 
 from .polled import polled
 
@@ -16,7 +17,7 @@ FRAMES: list[dict[str, Any]] = [
     frame for path in sorted((FIXTURES / "frames").glob("*.json")) for frame in json.loads(path.read_text())
 ]
 BY_NAME = {entry.channel.table_name: entry for entry in CHANNELS}
-MAP = {channel["name"]: channel for channel in json.loads((FIXTURES / "register_map.json").read_text())["channels"]}
+MAP = {channel["name"]: channel for channel in REGISTER_MAP["channels"]}
 
 
 def plain(text: str) -> str:

@@ -371,7 +371,7 @@ async def test_zero_that_does_not_stay(bench: Bench, unit: MockModbusUnit) -> No
 
 
 async def test_zero_that_does_not_stay_is_paid_by_the_parent(bench: Bench, unit: MockModbusUnit) -> None:
-    """What the first look found is no result any longer."""
+    """The result of the first look no longer counts."""
     unit.holding.clear()
     bench.orders = replace(bench.orders, silence_s=0.02)
     running = asyncio.create_task(bench.run(closed=False, timing=replace(QUICK, give_up=60)))
@@ -796,16 +796,21 @@ async def test_abandoned(hire: Hire) -> None:
     assert not one.lost
 
 
-async def test_abandoned_guard_that_is_paid_is_killed_at_once(hire: Hire) -> None:
-    """It can no longer be told."""
-    one = hire(f"{READY_SCRIPT}; exec /bin/sleep 30")
-    assert await one.async_start()
-    one.abandon()
+async def paid_and_killed_at_once(one: Guardian) -> None:
+    """Report the zero to a guard that cannot hear it: it is killed without waiting for its end."""
     process = one._process
     async with asyncio.timeout(guardian.END_S - 0.5):
         await one.async_paid()
     assert process is not None
     assert process.returncode == -9
+
+
+async def test_abandoned_guard_that_is_paid_is_killed_at_once(hire: Hire) -> None:
+    """It can no longer be told."""
+    one = hire(f"{READY_SCRIPT}; exec /bin/sleep 30")
+    assert await one.async_start()
+    one.abandon()
+    await paid_and_killed_at_once(one)
 
 
 async def test_new_guard_instead_of_one_that_acts(hire: Hire, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -830,11 +835,7 @@ async def test_guard_that_does_not_listen(hire: Hire) -> None:
     assert await one.async_start()
     await asyncio.sleep(0.2)
     one.beat()
-    process = one._process
-    async with asyncio.timeout(guardian.END_S - 0.5):
-        await one.async_paid()
-    assert process is not None
-    assert process.returncode == -9
+    await paid_and_killed_at_once(one)
     assert not one.lost
 
 

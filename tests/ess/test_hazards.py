@@ -1254,7 +1254,7 @@ async def test_h7_reset_ends_by_time_where_nothing_can_be_read(bench: MakeBench,
 
 
 async def test_h7_setpoints_that_cannot_be_read_refuse_no_change(bench: MakeBench, unit: MockModbusUnit) -> None:
-    """Whether another system set them cannot be known."""
+    """It is unknown whether another system set them."""
     unit.fail_read(ACTIVE_SETPOINT, ServerDeviceFailureError())
     made = await bench()
     await made.change(watts=20_000)

@@ -394,7 +394,7 @@ def test_totals_and_phases_are_never_compared(compare: Callable[[Envelope], obje
     ],
 )
 def test_range_of_setpoints(watts: float, *, contained: bool, covered: bool) -> None:
-    """What was sent lies in it exactly; what reads back may be rounded up by one step."""
+    """A value that was sent lies in it exactly; a readback may be rounded up by one step."""
     ours = Envelope.zero(1).widened(Power.total(20_000, 0, 1)).widened(Power.total(-10_000, 0, 1))
     power = Power.total(watts, 0, 1)
     assert (ours.contains(power), ours.covers(power)) == (contained, covered)

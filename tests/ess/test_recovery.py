@@ -329,7 +329,7 @@ def test_start_that_a_user_stopped_is_not_missed() -> None:
 
 
 def test_second_stop_stands_although_the_system_was_seen_stopped_after_the_first() -> None:
-    """What was seen before it does not take it back."""
+    """Earlier readings do not revoke it."""
     story = Story()
     story.live(OK)
     story.state = story.state.stopped_by_user()

@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from .commands import HELP, lively, play, read_scenario, serve_control
+from .commands import HELP, lively, play, read_scenario, send, serve_control
 from .model import Model, State
 from .replay import Replay
 from .server import Simulator
@@ -64,26 +64,9 @@ def arguments() -> argparse.Namespace:
 
 def read_replay(path: Path) -> Replay:
     """Read a diagnostics download and say what is in it, or end the program if it is none."""
-    try:
-        replay = Replay.read(path)
-    except (OSError, ValueError) as err:
-        sys.exit(f"{path}: {err}")
+    replay = Replay.read_or_exit(path)
     print(f"replay: {len(replay.words)} registers; options of the ESS: {json.dumps(replay.options)}", flush=True)
     return replay
-
-
-async def send(to: str, command: str) -> None:
-    """Send a command to the control port of a running simulator and print the answer, or end the program."""
-    try:
-        reader, writer = await asyncio.open_connection(*address(to))
-    except OSError as err:
-        sys.exit(f"no simulator takes commands at {to}: {err}")
-    writer.write(command.encode() + b"\n")
-    answer = json.loads(await reader.readline())
-    writer.close()
-    if not answer["ok"]:
-        sys.exit(answer["error"])
-    print(json.dumps(answer["answer"]))
 
 
 def built(args: argparse.Namespace) -> Simulator:
@@ -142,8 +125,17 @@ async def serve(args: argparse.Namespace) -> None:
 def main() -> None:
     """Serve, or send one command."""
     args = arguments()
+    if args.send:
+        to, command = args.send
+        try:
+            print(json.dumps(send(*address(to), command)))
+        except OSError as err:
+            sys.exit(f"no simulator takes commands at {to}: {err}")
+        except RuntimeError as err:
+            sys.exit(str(err))
+        return
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(send(*args.send) if args.send else serve(args))
+        asyncio.run(serve(args))
 
 
 if __name__ == "__main__":

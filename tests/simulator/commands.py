@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import socket
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -285,6 +286,20 @@ async def serve_control(sim: Simulator, host: str, port: int) -> asyncio.Server:
         writer.close()
 
     return await asyncio.start_server(talk, host, port)
+
+
+def send(host: str, port: int, command: str) -> Any:
+    """Send a command, JSON on one line, to the control port of a running simulator and return the answer.
+
+    Raises `OSError` if nothing listens there, `RuntimeError` if the command is refused.
+    """
+    with socket.create_connection((host, port), timeout=5) as connection:
+        connection.sendall(command.encode() + b"\n")
+        with connection.makefile() as lines:
+            answer = json.loads(lines.readline())
+    if not answer["ok"]:
+        raise RuntimeError(answer["error"])
+    return answer["answer"]
 
 
 def read_scenario(scenario: Path) -> list[dict[str, Any]]:

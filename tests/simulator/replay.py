@@ -1,6 +1,7 @@
 """The words of a diagnostics download, to be served again."""
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -39,3 +40,11 @@ class Replay:
             return cls.of(json.loads(path.read_text()))
         except (AttributeError, TypeError) as err:  # JSON of another shape
             raise ValueError("it is not a diagnostics download") from err
+
+    @classmethod
+    def read_or_exit(cls, path: Path) -> Self:
+        """Read a file, or end the program with the reason."""
+        try:
+            return cls.read(path)
+        except (OSError, ValueError) as err:
+            sys.exit(f"{path}: {err}")

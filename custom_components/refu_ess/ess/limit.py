@@ -32,7 +32,7 @@ class Limit(StrEnum):
     APPARENT_POWER = "apparent_power"
     DEAD_BAND = "dead_band"
     BELOW_STEP = "below_step"
-    """What was requested is smaller than one step of the setpoint registers."""
+    """The request is smaller than one step of the setpoint registers."""
     REDUCED_BY_DEVICE = "reduced_by_device"
     """The setpoint reads back smaller than it was sent."""
     NOT_DELIVERED = "not_delivered"
